@@ -1,0 +1,121 @@
+# `make help` lists the targets. Everything but Go, git and make is built from the
+# module files under tools/ into .build/bin, once for each change of those files.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+BIN := .build/bin
+GO ?= go
+
+# A tool is wanted in the version of its module file, whatever the caller's flags say,
+# and nobody looks at its version control stamp.
+tool_build = cd $(1) && GOWORK=off GOFLAGS= $(GO) build -buildvcs=false -o $(CURDIR)/$(BIN)/ $(2) && touch $(CURDIR)/$@
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+# --- Generated code --------------------------------------------------------------------
+
+.PHONY: generate
+generate: generator-tools ## Make the Go code and the OpenAPI document from the protos
+	@tools/generate
+
+.PHONY: check-generated
+check-generated: generator-tools ## Fail if a generated file is not what the protos make
+	@tools/generate --check
+
+# --- Checks ----------------------------------------------------------------------------
+
+.PHONY: lint lint-go lint-proto lint-api
+lint: lint-go lint-proto lint-api ## Run all linters
+
+lint-go: $(BIN)/.golangci ## Lint the Go code (golangci-lint), import directions included
+	@$(BIN)/golangci-lint run ./...
+	@for module in protodeps openapi openapicheck; do \
+	  (cd tools/$$module && $(CURDIR)/$(BIN)/golangci-lint run --config $(CURDIR)/.golangci.yml ./...); \
+	done
+
+lint-proto: generator-tools ## Lint the protos (buf)
+	@$(BIN)/protodeps .build/protodeps
+	@BUF_CACHE_DIR=.build/buf-cache $(BIN)/buf lint
+
+lint-api: generator-tools $(BIN)/.apilinter ## Hold the protos against the API Improvement Proposals (api-linter)
+	@tools/lint-api
+
+.PHONY: breaking
+breaking: generator-tools ## Report what breaks the API since BASE (default: the last release)
+	@tools/breaking $(BASE)
+
+.PHONY: openapi-check
+openapi-check: $(BIN)/openapicheck ## Validate the OpenAPI document
+	@$(BIN)/openapicheck gateway/openapi/openapi.json
+
+.PHONY: vuln
+vuln: $(BIN)/.govulncheck ## Look for known vulnerabilities in what the code calls
+	@tools/vuln ./...
+
+# --- Tests -----------------------------------------------------------------------------
+
+FUZZTIME ?= 10s
+BENCH ?= .
+
+.PHONY: test
+test: ## Run the tests
+	$(GO) test ./...
+
+.PHONY: test-race
+test-race: ## Run the tests with the race detector
+	$(GO) test -race ./...
+
+.PHONY: test-tools
+test-tools: ## Run the tests of the tools under tools/
+	@for module in protodeps openapi openapicheck; do (cd tools/$$module && $(GO) test ./...); done
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz test for FUZZTIME (default: 10s) each
+	@FUZZTIME=$(FUZZTIME) tools/fuzz
+
+.PHONY: bench
+bench: ## Run the benchmarks that match BENCH (default: all)
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+# --- The program -----------------------------------------------------------------------
+
+.PHONY: build
+build: ## Build bin/yizhen
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/yizhen .
+
+.PHONY: demo
+demo: ## Run the demo
+	$(GO) run . demo
+
+# --- Tools -----------------------------------------------------------------------------
+
+.PHONY: generator-tools
+generator-tools: $(BIN)/.generators $(BIN)/protodeps $(BIN)/openapi
+
+$(BIN)/.generators: tools/go.mod tools/go.sum
+	@mkdir -p $(BIN)
+	@echo "building the code generators"
+	@$(call tool_build,tools,tool)
+
+$(BIN)/protodeps: $(wildcard tools/protodeps/*.go) tools/protodeps/go.mod tools/protodeps/go.sum
+	@mkdir -p $(BIN)
+	@$(call tool_build,tools/protodeps,.)
+
+$(BIN)/openapicheck: $(wildcard tools/openapicheck/*.go) tools/openapicheck/go.mod tools/openapicheck/go.sum
+	@mkdir -p $(BIN)
+	@$(call tool_build,tools/openapicheck,.)
+
+# The linters and govulncheck: each has a module file of its own, as a `tool` directive.
+$(BIN)/.golangci $(BIN)/.apilinter $(BIN)/.govulncheck: $(BIN)/.%: tools/%/go.mod tools/%/go.sum
+	@mkdir -p $(BIN)
+	@echo "building $*"
+	@$(call tool_build,tools/$*,tool)
+
+$(BIN)/openapi: $(wildcard tools/openapi/*.go) tools/openapi/go.mod tools/openapi/go.sum
+	@mkdir -p $(BIN)
+	@$(call tool_build,tools/openapi,.)
