@@ -96,7 +96,10 @@ func renameParameters(document *object, patterns map[string]string) error {
 	}
 	renamed := newObject()
 	for _, path := range paths.keys {
-		operations := paths.get(path).(*object)
+		operations, ok := paths.get(path).(*object)
+		if !ok {
+			return fmt.Errorf("%s is not an object", path)
+		}
 		names := parameterNames(path, patterns)
 		target, err := rename(path, operations, names)
 		if err != nil {
@@ -138,7 +141,7 @@ func parameterNames(path string, patterns map[string]string) []part {
 		if last > 0 {
 			found.name = strings.TrimSuffix(segments[last-1], "s")
 		}
-		for first := 0; first < last; first++ {
+		for first := range last {
 			run := strings.Join(segments[first:last+1], "/")
 			if pattern, ok := patterns[shape(run)]; ok {
 				variables := parameter.FindAllString(pattern, -1)

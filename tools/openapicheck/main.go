@@ -10,6 +10,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -63,7 +64,7 @@ func check(path string) error {
 		for _, finding := range findings {
 			errs = append(errs, fmt.Errorf("%s: %s", finding.Message, finding.Reason))
 			for _, detail := range finding.SchemaValidationErrors {
-				errs = append(errs, fmt.Errorf("line %d: %s: %s", detail.Line, detail.FieldPath, detail.Reason))
+				errs = append(errs, fmt.Errorf("line %d: %s: %s", max(detail.Line, 1), cmp.Or(detail.FieldPath, "the document"), detail.Reason))
 			}
 		}
 		return errors.Join(errs...)

@@ -91,10 +91,13 @@ func writeIfChanged(path string, text []byte) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temporary.Name())
 	_, err = temporary.Write(text)
-	if err := errors.Join(err, temporary.Chmod(0o644), temporary.Close()); err != nil {
-		return err
+	err = errors.Join(err, temporary.Chmod(0o644), temporary.Close())
+	if err == nil {
+		err = os.Rename(temporary.Name(), path)
 	}
-	return os.Rename(temporary.Name(), path)
+	if err != nil {
+		return errors.Join(err, os.Remove(temporary.Name()))
+	}
+	return nil
 }
