@@ -1,0 +1,344 @@
+// Package journal records every change that a service commits: in order, numbered without gaps, each bound to
+// the one before by its hash, and written in the transaction that makes the change.
+//
+// A DB is a store whose rows change in no other way: tables write through a Tx, and a Tx puts what they write in the
+// journal.
+package journal
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/yizhen/yizhen/pkg/clock"
+	"github.com/yizhen/yizhen/pkg/store"
+	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
+)
+
+// Keys. A change is stored under journal/change/ and its revision in 8 bytes, big-endian, so that the order of
+// keys is the order of revisions; under journal/latest/ and a resource's name is the revision of its last change.
+const (
+	changePrefix = "journal/change/"
+	latestPrefix = "journal/latest/"
+	headKey      = "journal/head"
+)
+
+// DB is a store with its journal. It is safe for concurrent use.
+type DB struct {
+	store   store.Store
+	clock   clock.Clock
+	service string
+
+	mu      sync.Mutex
+	changed chan struct{} // closed, and replaced, when changes are committed
+}
+
+// Open puts a journal on a store. The service is the one whose changes it records.
+func Open(s store.Store, service string, c clock.Clock) *DB {
+	return &DB{store: s, clock: c, service: service, changed: make(chan struct{})}
+}
+
+// Service returns the name of the service whose journal this is.
+func (db *DB) Service() string { return db.service }
+
+// Now returns the time by the clock that the journal goes by.
+func (db *DB) Now() time.Time { return db.clock.Now() }
+
+// Close closes the store.
+func (db *DB) Close() error { return db.store.Close() }
+
+// View calls fn with a consistent snapshot.
+func (db *DB) View(ctx context.Context, fn func(store.Reader) error) error {
+	return db.store.View(ctx, fn)
+}
+
+// Origin says where a change comes from.
+type Origin struct {
+	// Actor is the principal that makes the change.
+	Actor string
+	// Method is the full gRPC method that makes it.
+	Method string
+	// RequestID is what the caller named the request, if anything.
+	RequestID string
+}
+
+// Update calls fn and commits what it changed together with the journal of it, or nothing. Like that of a
+// store, fn may be called again and must have no other effects.
+func (db *DB) Update(ctx context.Context, by Origin, fn func(*Tx) error) error {
+	var wrote bool
+	err := db.store.Update(ctx, func(stx store.Tx) error {
+		head, err := readHead(stx)
+		if err != nil {
+			return err
+		}
+		now := db.clock.Now().UTC()
+		if last := head.GetCommitTime(); last != nil && now.Before(last.AsTime()) {
+			now = last.AsTime() // a machine's clock may step back; the journal's order of time does not
+		}
+		tx := &Tx{Tx: stx, now: now}
+		if err := fn(tx); err != nil {
+			return err
+		}
+		wrote = len(tx.changes) > 0
+		return db.append(tx, head, by)
+	})
+	if err == nil && wrote {
+		db.announce()
+	}
+	return err
+}
+
+// append writes the changes of a transaction and the new head.
+func (db *DB) append(tx *Tx, head *journalv1.Head, by Origin) error {
+	if len(tx.changes) == 0 {
+		return nil
+	}
+	revision, previous := head.GetRevision(), head.GetHash()
+	commitRevision := revision + int64(len(tx.changes))
+	commitTime := timestamppb.New(tx.now)
+	for _, c := range tx.changes {
+		revision++
+		entry := &journalv1.Change{
+			Name:           fmt.Sprintf("journals/%s/changes/%d", db.service, revision),
+			Revision:       revision,
+			CommitRevision: commitRevision,
+			CommitTime:     commitTime,
+			Service:        db.service,
+			Actor:          by.Actor,
+			Method:         by.Method,
+			RequestId:      by.RequestID,
+			Resource:       c.Name,
+			Type:           typeOf(c),
+			PreviousHash:   previous,
+		}
+		if c.Before != nil {
+			sum := sha256.Sum256(c.Before)
+			entry.BeforeDigest = sum[:]
+		}
+		if c.After != nil {
+			entry.After = &anypb.Any{
+				TypeUrl: "type.googleapis.com/" + string(c.Row.ProtoReflect().Descriptor().FullName()),
+				Value:   c.After,
+			}
+		}
+		entry.Hash = Hash(entry)
+		previous = entry.GetHash()
+		if err := putMessage(tx, changeKey(revision), entry); err != nil {
+			return err
+		}
+		if err := tx.Put([]byte(latestPrefix+c.Name), revisionBytes(revision)); err != nil {
+			return err
+		}
+	}
+	return putMessage(tx, []byte(headKey), &journalv1.Head{
+		Name: "journals/" + db.service, Revision: revision, Hash: previous, CommitTime: commitTime,
+	})
+}
+
+func typeOf(c store.Change) journalv1.Change_Type {
+	switch {
+	case c.Before == nil:
+		return journalv1.Change_TYPE_CREATED
+	case c.After == nil:
+		return journalv1.Change_TYPE_DELETED
+	default:
+		return journalv1.Change_TYPE_UPDATED
+	}
+}
+
+// Tx is a transaction whose changes of rows go into the journal.
+type Tx struct {
+	store.Tx
+	now     time.Time
+	changes []store.Change
+}
+
+var _ store.Recorder = (*Tx)(nil)
+
+// Now returns the time of the commit.
+func (tx *Tx) Now() time.Time { return tx.now }
+
+// Record implements store.Recorder. A change that changes nothing is left out. Of several changes of one row in a
+// transaction only the sum is recorded: nobody outside has seen the others.
+func (tx *Tx) Record(c store.Change) error {
+	for i, earlier := range tx.changes {
+		if earlier.Name != c.Name {
+			continue
+		}
+		c.Before = earlier.Before
+		tx.changes = append(tx.changes[:i], tx.changes[i+1:]...)
+		break
+	}
+	if bytes.Equal(c.Before, c.After) && (c.Before == nil) == (c.After == nil) {
+		return nil
+	}
+	tx.changes = append(tx.changes, c)
+	return nil
+}
+
+// Changed returns a channel that is closed when the next changes are committed.
+func (db *DB) Changed() <-chan struct{} {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	return db.changed
+}
+
+func (db *DB) announce() {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	close(db.changed)
+	db.changed = make(chan struct{})
+}
+
+// Head returns the newest point of the journal.
+func (db *DB) Head(ctx context.Context) (head *journalv1.Head, err error) {
+	err = db.View(ctx, func(r store.Reader) error {
+		head, err = readHead(r)
+		return err
+	})
+	if err == nil {
+		head.Name = "journals/" + db.service
+	}
+	return head, err
+}
+
+func readHead(r store.Reader) (*journalv1.Head, error) {
+	head := &journalv1.Head{}
+	err := getMessage(r, []byte(headKey), head)
+	if errors.Is(err, store.ErrNotFound) {
+		return &journalv1.Head{Hash: zeroHash}, nil
+	}
+	return head, err
+}
+
+// Latest returns the last change of a resource, or store.ErrNotFound.
+func Latest(r store.Reader, resource string) (*journalv1.Change, error) {
+	revision, err := r.Get([]byte(latestPrefix + resource))
+	if err != nil {
+		return nil, err
+	}
+	return get(r, int64(binary.BigEndian.Uint64(revision)))
+}
+
+func get(r store.Reader, revision int64) (*journalv1.Change, error) {
+	c := &journalv1.Change{}
+	return c, getMessage(r, changeKey(revision), c)
+}
+
+// Read returns up to limit changes after a revision, and the head at the same moment.
+func (db *DB) Read(ctx context.Context, after int64, limit int) (changes []*journalv1.Change, head *journalv1.Head, err error) {
+	err = db.View(ctx, func(r store.Reader) error {
+		changes = nil
+		if head, err = readHead(r); err != nil {
+			return err
+		}
+		for e, err := range r.Scan(changeKey(after+1), store.PrefixEnd([]byte(changePrefix)), store.Ascending) {
+			if err != nil {
+				return err
+			}
+			if len(changes) == limit {
+				return nil
+			}
+			c := &journalv1.Change{}
+			if err := proto.Unmarshal(e.Value, c); err != nil {
+				return err
+			}
+			changes = append(changes, c)
+		}
+		return nil
+	})
+	return changes, head, err
+}
+
+// CorruptError names the first revision at which a journal is not what was written.
+type CorruptError struct {
+	Revision int64
+	Problem  string
+}
+
+func (e *CorruptError) Error() string {
+	return fmt.Sprintf("journal revision %d: %s", e.Revision, e.Problem)
+}
+
+// verifyChunk bounds how many changes are read in one snapshot, so that verifying a long journal does not hold an old
+// snapshot of the store for long.
+const verifyChunk = 1000
+
+// Verify computes the hashes of the revisions from first to last anew, and returns the last one. A journal that is not
+// whole gives a CorruptError. The first revision is also held against the hash of the one before it.
+func (db *DB) Verify(ctx context.Context, first, last int64) ([]byte, error) {
+	previous := zeroHash
+	if first > 1 {
+		before, _, err := db.Read(ctx, first-2, 1)
+		if err != nil {
+			return nil, err
+		}
+		if len(before) == 0 || before[0].GetRevision() != first-1 {
+			return nil, &CorruptError{Revision: first - 1, Problem: "is missing"}
+		}
+		previous = before[0].GetHash()
+	}
+	for next := first; next <= last; {
+		changes, _, err := db.Read(ctx, next-1, int(min(verifyChunk, last-next+1)))
+		if err != nil {
+			return nil, &CorruptError{Revision: next, Problem: err.Error()}
+		}
+		if len(changes) == 0 {
+			return nil, &CorruptError{Revision: next, Problem: "is missing"}
+		}
+		for _, c := range changes {
+			if err := link(c, next, previous); err != nil {
+				return nil, err
+			}
+			previous = c.GetHash()
+			next++
+		}
+	}
+	return previous, nil
+}
+
+// link checks that a change is the one that belongs at a revision, after a hash.
+func link(c *journalv1.Change, revision int64, previous []byte) error {
+	switch {
+	case c.GetRevision() != revision:
+		return &CorruptError{Revision: revision, Problem: "is missing"}
+	case !bytes.Equal(c.GetPreviousHash(), previous):
+		return &CorruptError{Revision: revision, Problem: "does not follow the change before it"}
+	case !bytes.Equal(c.GetHash(), Hash(c)):
+		return &CorruptError{Revision: revision, Problem: "does not have the hash of its content"}
+	}
+	return nil
+}
+
+func changeKey(revision int64) []byte {
+	return append([]byte(changePrefix), revisionBytes(revision)...)
+}
+
+func revisionBytes(revision int64) []byte {
+	return binary.BigEndian.AppendUint64(nil, uint64(revision))
+}
+
+func getMessage(r store.Reader, key []byte, m proto.Message) error {
+	raw, err := r.Get(key)
+	if err != nil {
+		return err
+	}
+	return proto.Unmarshal(raw, m)
+}
+
+func putMessage(tx store.Tx, key []byte, m proto.Message) error {
+	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return tx.Put(key, raw)
+}

@@ -1,0 +1,146 @@
+// Package bolt keeps a store in one bbolt file: the default engine, for a service on one machine.
+package bolt
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"syscall"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/yizhen/yizhen/pkg/store"
+)
+
+// All keys are in one bucket: tables share the key space and are told apart by prefix, as they are on
+// every engine.
+var bucket = []byte("yizhen")
+
+// lockTimeout bounds the wait for another process that has the file open.
+const lockTimeout = time.Second
+
+// Store is a store in a bbolt file.
+type Store struct{ db *bbolt.DB }
+
+var _ store.Store = (*Store)(nil)
+
+// Open opens the file, and creates it if it is not there. Only one process can have it open.
+func Open(path string) (*Store, error) {
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
+		Timeout:      lockTimeout,
+		FreelistType: bbolt.FreelistMapType,
+	})
+	if errors.Is(err, bbolt.ErrTimeout) {
+		return nil, fmt.Errorf("open store %s: another process has it open", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", path, err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		_, err := tx.CreateBucketIfNotExists(bucket)
+		return err
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, err), db.Close())
+	}
+	return &Store{db: db}, nil
+}
+
+// View implements store.Store.
+func (s *Store) View(ctx context.Context, fn func(store.Reader) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return translate(s.db.View(func(btx *bbolt.Tx) error {
+		return fn(tx{btx.Bucket(bucket)})
+	}))
+}
+
+// Update implements store.Store.
+func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return translate(s.db.Update(func(btx *bbolt.Tx) error {
+		if err := fn(tx{btx.Bucket(bucket)}); err != nil {
+			return err
+		}
+		return ctx.Err()
+	}))
+}
+
+// Close implements store.Store.
+func (s *Store) Close() error { return s.db.Close() }
+
+func translate(err error) error {
+	switch {
+	case errors.Is(err, bbolt.ErrDatabaseNotOpen):
+		return store.ErrClosed
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return fmt.Errorf("%w: %w", store.ErrFull, err)
+	}
+	return err
+}
+
+type tx struct{ b *bbolt.Bucket }
+
+func (t tx) Get(key []byte) ([]byte, error) {
+	v := t.b.Get(key)
+	if v == nil {
+		return nil, store.ErrNotFound
+	}
+	return v, nil
+}
+
+func (t tx) Scan(from, to []byte, order store.Order) iter.Seq2[store.Entry, error] {
+	if order == store.Descending {
+		return t.descend(from, to)
+	}
+	return t.ascend(from, to)
+}
+
+func (t tx) ascend(from, to []byte) iter.Seq2[store.Entry, error] {
+	return func(yield func(store.Entry, error) bool) {
+		c := t.b.Cursor()
+		for k, v := c.Seek(from); k != nil && before(k, to); k, v = c.Next() {
+			if !yield(store.Entry{Key: k, Value: v}, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (t tx) descend(from, to []byte) iter.Seq2[store.Entry, error] {
+	return func(yield func(store.Entry, error) bool) {
+		c := t.b.Cursor()
+		k, v := seekBefore(c, to)
+		for ; k != nil && bytes.Compare(k, from) >= 0; k, v = c.Prev() {
+			if !yield(store.Entry{Key: k, Value: v}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// seekBefore moves to the last key before to; an empty to is after every key.
+func seekBefore(c *bbolt.Cursor, to []byte) (k, v []byte) {
+	if len(to) == 0 {
+		return c.Last()
+	}
+	if k, _ := c.Seek(to); k == nil {
+		return c.Last()
+	}
+	return c.Prev()
+}
+
+func before(k, to []byte) bool { return len(to) == 0 || bytes.Compare(k, to) < 0 }
+
+// bbolt keeps the slices until the commit, so both are copied here, once, for every caller.
+func (t tx) Put(key, value []byte) error {
+	return t.b.Put(bytes.Clone(key), append([]byte{}, value...))
+}
+
+func (t tx) Delete(key []byte) error { return t.b.Delete(key) }

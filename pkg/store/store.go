@@ -1,0 +1,87 @@
+// Package store is where a service keeps its records: an ordered key-value store with serialisable
+// transactions, and on it typed tables whose indexes cannot drift from their rows.
+//
+// An engine (package bolt, for one) implements Store. The interface is the smallest that an embedded
+// file and a cluster both serve well.
+package store
+
+import (
+	"context"
+	"errors"
+	"iter"
+)
+
+// Errors of engines and tables. They are wrapped with what they concern.
+var (
+	// ErrNotFound: there is no such key or row.
+	ErrNotFound = errors.New("not found")
+	// ErrExists: there is such a row already.
+	ErrExists = errors.New("exists already")
+	// ErrFull: the medium has no room left; nothing was written.
+	ErrFull = errors.New("store is full")
+	// ErrClosed: the store was closed.
+	ErrClosed = errors.New("store is closed")
+)
+
+// Store is an ordered key-value store. It is safe for concurrent use.
+type Store interface {
+	// View calls fn with a consistent snapshot.
+	View(ctx context.Context, fn func(Reader) error) error
+
+	// Update calls fn and commits what it wrote: all of it, durably, before Update returns, or
+	// nothing if fn or the commit fails. Transactions are serialisable. An engine may call fn again
+	// when another commit came in between, so fn must have no effects but those on its Tx, and
+	// must set the results it leaves in captured variables anew on each call.
+	//
+	// A context that ends before the commit begins ends the transaction without effect. One that
+	// ends during the commit does not stop it.
+	Update(ctx context.Context, fn func(Tx) error) error
+
+	// Close waits for transactions under way and closes the store.
+	Close() error
+}
+
+// Entry is a key with its value. Both are only valid within the transaction and must not be changed.
+type Entry struct{ Key, Value []byte }
+
+// Order is the direction of a scan.
+type Order bool
+
+// The two directions.
+const (
+	Ascending  Order = false
+	Descending Order = true
+)
+
+// Reader reads a snapshot. What it returns is only valid within the transaction.
+type Reader interface {
+	// Get returns the value of a key, or ErrNotFound.
+	Get(key []byte) ([]byte, error)
+
+	// Scan yields the entries with from <= key < to in order. An empty to means no upper bound.
+	// After an error it yields nothing more. In an update, it is unspecified whether a scan sees
+	// writes made while it runs; it sees those made before.
+	Scan(from, to []byte, order Order) iter.Seq2[Entry, error]
+}
+
+// Tx reads and writes within one transaction, and sees its own writes.
+type Tx interface {
+	Reader
+	// Put sets a key, which must not be empty. It keeps neither slice.
+	Put(key, value []byte) error
+	// Delete removes a key if it is there.
+	Delete(key []byte) error
+}
+
+// PrefixEnd returns the first key after all that begin with prefix, for use as the end of a scan.
+// It is nil, no bound, if there is none.
+func PrefixEnd(prefix []byte) []byte {
+	for i := len(prefix) - 1; i >= 0; i-- {
+		if prefix[i] < 0xff {
+			end := append([]byte(nil), prefix[:i+1]...)
+			end[i]++
+			return end
+		}
+	}
+	return nil
+}
