@@ -24,8 +24,10 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	assessmentv1 "github.com/yizhen/yizhen/proto/yizhen/assessment/v1"
 	fundv1 "github.com/yizhen/yizhen/proto/yizhen/fund/v1"
 	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
+	projectv1 "github.com/yizhen/yizhen/proto/yizhen/project/v1"
 	townv1 "github.com/yizhen/yizhen/proto/yizhen/town/v1"
 )
 
@@ -83,12 +85,18 @@ func services(o Options) []service {
 			func(ctx context.Context, mux *runtime.ServeMux, cc grpc.ClientConnInterface) error {
 				return townv1.RegisterTownRegistryHandlerClient(ctx, mux, townv1.NewTownRegistryClient(cc))
 			}},
-		{"project", o.Project, nil, nil},
+		{"project", o.Project, projectv1.File_yizhen_project_v1_project_tracking_proto,
+			func(ctx context.Context, mux *runtime.ServeMux, cc grpc.ClientConnInterface) error {
+				return projectv1.RegisterProjectTrackingHandlerClient(ctx, mux, projectv1.NewProjectTrackingClient(cc))
+			}},
 		{"fund", o.Fund, fundv1.File_yizhen_fund_v1_special_fund_proto,
 			func(ctx context.Context, mux *runtime.ServeMux, cc grpc.ClientConnInterface) error {
 				return fundv1.RegisterSpecialFundHandlerClient(ctx, mux, fundv1.NewSpecialFundClient(cc))
 			}},
-		{"assessment", o.Assessment, nil, nil},
+		{"assessment", o.Assessment, assessmentv1.File_yizhen_assessment_v1_assessment_proto,
+			func(ctx context.Context, mux *runtime.ServeMux, cc grpc.ClientConnInterface) error {
+				return assessmentv1.RegisterAssessmentHandlerClient(ctx, mux, assessmentv1.NewAssessmentClient(cc))
+			}},
 	}
 }
 
@@ -139,9 +147,6 @@ func New(o Options) (*Gateway, error) {
 		p := &peer{ClientConnInterface: s.conn, service: s.name, timeout: o.Timeout, logger: o.Logger}
 		journals[s.name] = journalv1.NewJournalClient(p)
 		g.pages.addService(s.name, s.conn)
-		if s.contract == nil {
-			continue
-		}
 		if err := errors.Join(p.bind(s.contract), p.bind(journalv1.File_yizhen_journal_v1_journal_proto)); err != nil {
 			return nil, err
 		}
@@ -153,8 +158,11 @@ func New(o Options) (*Gateway, error) {
 		return nil, err
 	}
 	// The generated handler of the stream is replaced by one that answers with problem documents, at once.
-	watch := &watcher{gateway: g, journals: journals, stall: o.Stall}
-	if err := g.api.HandlePath(http.MethodGet, watchPath, watch.serve); err != nil {
+	watch, err := newWatcher(g, journals, o.Stall)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.api.HandlePath(watch.binding.verb, watch.binding.path, watch.serve); err != nil {
 		return nil, err
 	}
 	compress, err := gzhttp.NewWrapper(gzhttp.MinSize(minCompressBytes), gzhttp.EnableZstd(false))

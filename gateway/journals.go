@@ -75,20 +75,24 @@ func (j journals) VerifyRange(ctx context.Context, req *journalv1.VerifyRangeReq
 	return client.VerifyRange(ctx, req, opts...)
 }
 
-// watchPath is where WatchChanges stands in the contract.
-const watchPath = "/v1/{name=journals/*}:watchChanges"
-
 // watcher serves WatchChanges as newline-delimited JSON: a line `{"result": …}` for each message, and if the stream does
 // not end of the caller's own will, a last line `{"error": …}` with a problem document. Each line is sent at once.
 type watcher struct {
 	gateway  *Gateway
 	journals journals
+	binding  *binding
 	stall    time.Duration
+}
+
+func newWatcher(g *Gateway, j journals, stall time.Duration) (*watcher, error) {
+	method := journalv1.File_yizhen_journal_v1_journal_proto.Services().ByName("Journal").Methods().ByName("WatchChanges")
+	b, err := bind(method)
+	return &watcher{gateway: g, journals: j, binding: b, stall: stall}, err
 }
 
 func (x *watcher) serve(w http.ResponseWriter, r *http.Request, pathParams map[string]string) {
 	c := callOf(r.Context())
-	req, err := readWatch(c, r, pathParams["name"])
+	req, err := x.read(c, pathParams["name"])
 	if err != nil {
 		x.gateway.refuse(w, r, err)
 		return
@@ -130,18 +134,13 @@ func (x *watcher) serve(w http.ResponseWriter, r *http.Request, pathParams map[s
 	}
 }
 
-// readWatch reads the request of a watch, as the generated handlers read theirs.
-func readWatch(c *call, r *http.Request, name string) (*journalv1.WatchChangesRequest, error) {
+// read reads the request of a watch, as the generated handlers read theirs.
+func (x *watcher) read(c *call, name string) (*journalv1.WatchChangesRequest, error) {
 	if c.head {
 		return nil, methodNotAllowed(http.MethodHead, http.MethodGet)
 	}
-	method := journalv1.File_yizhen_journal_v1_journal_proto.Services().ByName("Journal").Methods().ByName("WatchChanges")
-	b, err := bind(method)
-	if err != nil {
-		return nil, err
-	}
 	req := &journalv1.WatchChangesRequest{}
-	if err := b.apply(c, req.ProtoReflect()); err != nil {
+	if err := x.binding.apply(c, req.ProtoReflect()); err != nil {
 		return nil, err
 	}
 	if err := runtime.PopulateQueryParameters(req, c.query, utilities.NewDoubleArray(nil)); err != nil {

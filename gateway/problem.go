@@ -214,6 +214,8 @@ const (
 	chinese
 )
 
+var languages = xlanguage.NewMatcher([]xlanguage.Tag{english: xlanguage.English, chinese: xlanguage.SimplifiedChinese})
+
 func (l language) tag() string {
 	if l == chinese {
 		return "zh-CN"
@@ -224,11 +226,10 @@ func (l language) tag() string {
 // preferred returns the language that the header asks for; English if it asks for none of ours, or is no header at all.
 func preferred(accept []string) language {
 	wanted, _, err := xlanguage.ParseAcceptLanguage(strings.Join(accept, ","))
-	if err != nil {
+	if err != nil || len(wanted) == 0 {
 		return english
 	}
-	ours := xlanguage.NewMatcher([]xlanguage.Tag{english: xlanguage.English, chinese: xlanguage.SimplifiedChinese})
-	_, index, confidence := ours.Match(wanted...)
+	_, index, confidence := languages.Match(wanted...)
 	if confidence == xlanguage.No {
 		return english
 	}
