@@ -189,14 +189,19 @@ func (l *lineWriter) begin() {
 	l.w.Header().Set("X-Accel-Buffering", "no")
 	// A server's write timeout is for answers that have an end.
 	_ = l.control.SetWriteDeadline(time.Time{})
+	defer l.cutOff().Stop()
 	l.w.WriteHeader(http.StatusOK)
-	_ = l.control.Flush()
+	_ = l.control.Flush() // a reader who is gone is noticed at the first line
+}
+
+// cutOff ends the connection when the reader has not taken what is written in time.
+func (l *lineWriter) cutOff() *time.Timer {
+	return time.AfterFunc(l.stall, func() { _ = l.control.SetWriteDeadline(time.Unix(1, 0)) })
 }
 
 // write writes a line, and gives its reader a time to take it.
 func (l *lineWriter) write(key string, value json.RawMessage) error {
-	cut := time.AfterFunc(l.stall, func() { _ = l.control.SetWriteDeadline(time.Unix(1, 0)) })
-	defer cut.Stop()
+	defer l.cutOff().Stop()
 	line, err := json.Marshal(map[string]json.RawMessage{key: value})
 	if err != nil {
 		return err
