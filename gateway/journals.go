@@ -82,12 +82,13 @@ type watcher struct {
 	journals journals
 	binding  *binding
 	stall    time.Duration
+	places   chan struct{} // one is taken by each watch
 }
 
-func newWatcher(g *Gateway, j journals, stall time.Duration) (*watcher, error) {
+func newWatcher(g *Gateway, j journals, o Options) (*watcher, error) {
 	method := journalv1.File_yizhen_journal_v1_journal_proto.Services().ByName("Journal").Methods().ByName("WatchChanges")
 	b, err := bind(method)
-	return &watcher{gateway: g, journals: j, binding: b, stall: stall}, err
+	return &watcher{gateway: g, journals: j, binding: b, stall: o.Stall, places: make(chan struct{}, o.MaxWatchers)}, err
 }
 
 func (x *watcher) serve(w http.ResponseWriter, r *http.Request, pathParams map[string]string) {
@@ -95,6 +96,13 @@ func (x *watcher) serve(w http.ResponseWriter, r *http.Request, pathParams map[s
 	req, err := x.read(c, pathParams["name"])
 	if err != nil {
 		x.gateway.refuse(w, r, err)
+		return
+	}
+	select {
+	case x.places <- struct{}{}:
+		defer func() { <-x.places }()
+	default:
+		x.gateway.refuse(w, r, tooManyWatchers(cap(x.places)))
 		return
 	}
 	ctx, cancel := context.WithCancel(r.Context())

@@ -80,7 +80,7 @@ func TestServiceDown(t *testing.T) {
 		if err := json.Unmarshal([]byte(body), &p); err != nil {
 			t.Fatalf("%v in %s", err, body)
 		}
-		if res.StatusCode != http.StatusServiceUnavailable || p.Reason != "PEER_UNAVAILABLE" || p.Metadata["service"] != "fund" || res.Header.Get("Retry-After") == "" ||
+		if res.StatusCode != http.StatusServiceUnavailable || p.Reason != "SERVICE_UNAVAILABLE" || p.Metadata["service"] != "fund" || res.Header.Get("Retry-After") == "" ||
 			strings.Contains(body, "127.0.0.1") {
 			t.Errorf("%s: got %d %s", path, res.StatusCode, body)
 		}

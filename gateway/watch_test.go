@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -134,6 +135,48 @@ func TestWatchRefused(t *testing.T) {
 	for query, want := range map[string]int{"?afterRevision=17": 400, "?afterRevision=-1": 400, "?afterRevision=x": 400, "?after=1": 400} {
 		if res, body := x.do(http.MethodGet, "/v1/journals/town:watchChanges"+query, "", token); res.StatusCode != want {
 			t.Errorf("%s: %d %s", query, res.StatusCode, body)
+		}
+	}
+}
+
+// The timeouts of the server are for requests that have an end.
+func TestWatchOutlivesTimeouts(t *testing.T) {
+	x := newWatched(t)
+	server := httptest.NewUnstartedServer(x.gateway)
+	server.Config.ReadTimeout, server.Config.WriteTimeout = 50*time.Millisecond, 50*time.Millisecond
+	server.Start()
+	defer server.Close()
+	defer x.gateway.Stop()
+	x.url = server.URL
+	_, lines, _ := x.watch(0)
+	<-time.After(200 * time.Millisecond)
+	x.create("140525-casting")
+	if l := next(t, lines); l.Result == nil || l.Result.Change.Revision != "1" {
+		t.Errorf("got %s", lines.Text())
+	}
+}
+
+func TestTooManyWatchers(t *testing.T) {
+	x := newWatched(t, func(o *Options) { o.MaxWatchers = 1 })
+	res, _, leave := x.watch(0)
+	if res.StatusCode != http.StatusOK {
+		t.Fatalf("got %d", res.StatusCode)
+	}
+	token := header{"Authorization", "Bearer token of auditor"}
+	const path = "/v1/journals/town:watchChanges"
+	if res, body := x.do(http.MethodGet, path, "", token); res.StatusCode != http.StatusServiceUnavailable || !strings.Contains(body, "TOO_MANY_WATCHERS") {
+		t.Errorf("got %d %s", res.StatusCode, body)
+	}
+	// A watcher who leaves makes room; how soon it is seen is the operating system's affair.
+	leave()
+	for {
+		res, _, leave := x.watch(0)
+		leave()
+		if res.StatusCode == http.StatusOK {
+			return
+		}
+		if t.Context().Err() != nil {
+			t.Fatal("there is still no room")
 		}
 	}
 }
