@@ -167,4 +167,3 @@ func IsStatus(err error) bool {
 	_, ok := status.FromError(err)
 	return ok
 }
-

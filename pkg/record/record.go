@@ -54,8 +54,12 @@ func Refer[T Resource](r store.Reader, table *store.Table[T], field, name string
 	return row, err
 }
 
-// maxListBytes bounds the rows of one answer, under the size that a message may have.
-const maxListBytes = 3 << 20
+// Bounds of one answer: the bytes of its rows, under the size that a message may have, and the rows that are read for it.
+// A page may be short of the size asked for, even empty, and still have a next one (AIP-158).
+const (
+	maxListBytes = 3 << 20
+	maxListReads = 5000
+)
 
 // List reads a page of the resources whose names begin with prefix, and the token of the next page.
 func List[T Resource](ctx context.Context, db *journal.DB, table *store.Table[T], prefix string, req page.Request) ([]T, string, error) {
@@ -70,10 +74,14 @@ func ListWhere[T Resource](ctx context.Context, db *journal.DB, table *store.Tab
 	}
 	err = db.View(ctx, func(r store.Reader) error {
 		rows, next = nil, ""
-		size := 0
+		size, reads := 0, 0
 		for row, err := range table.Scan(r, prefix, start) {
 			if err != nil {
 				return err
+			}
+			if reads++; reads > maxListReads {
+				next = page.Token(req, row.GetName())
+				return nil
 			}
 			if keep != nil && !keep(row) {
 				continue

@@ -1,0 +1,146 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/yizhen/yizhen/pkg/fault"
+	"github.com/yizhen/yizhen/pkg/lifecycle"
+	"github.com/yizhen/yizhen/pkg/store"
+	typev1 "github.com/yizhen/yizhen/proto/yizhen/type/v1"
+)
+
+// The names of the fields of a log line, the same in every service.
+const (
+	FieldMethod      = "method"
+	FieldPrincipal   = "principal"
+	FieldCorrelation = "correlation_id"
+	FieldCode        = "code"
+	FieldReason      = "reason"
+	FieldDuration    = "duration"
+	FieldError       = "error"
+	FieldStack       = "stack"
+)
+
+// CorrelationKey is the metadata under which a caller passes on the id that ties the log lines of one request together.
+const CorrelationKey = "x-correlation-id"
+
+// log writes a line for each call, and is the one place where the error of a handler becomes what its caller sees.
+type log struct{ logger *slog.Logger }
+
+// call is what is known of a call when it ends.
+type call struct {
+	method, principal, correlation string
+	begun                          time.Time
+}
+
+type callKey struct{}
+
+// noteCaller puts the caller's name into the log line of the call.
+func noteCaller(ctx context.Context, name string) {
+	if c, ok := ctx.Value(callKey{}).(*call); ok {
+		c.principal = name
+	}
+}
+
+func begin(ctx context.Context, method string) (context.Context, *call) {
+	c := &call{method: method, begun: time.Now()} //nolint:forbidigo // how long a call really took
+	if ids := metadata.ValueFromIncomingContext(ctx, CorrelationKey); len(ids) > 0 {
+		c.correlation = ids[0]
+	}
+	return context.WithValue(ctx, callKey{}, c), c
+}
+
+func (l *log) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	ctx, c := begin(ctx, info.FullMethod)
+	answer, err := handler(ctx, req)
+	err = l.end(ctx, c, err)
+	if err != nil {
+		return nil, err
+	}
+	return answer, nil
+}
+
+func (l *log) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	ctx, c := begin(ss.Context(), info.FullMethod)
+	return l.end(ctx, c, handler(srv, &loggedStream{ServerStream: ss, ctx: ctx}))
+}
+
+type loggedStream struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (s *loggedStream) Context() context.Context { return s.ctx }
+
+// end writes the line of a call, and returns the error that its caller sees. Health checks that pass are not worth a
+// line.
+func (l *log) end(ctx context.Context, c *call, err error) error {
+	seen := visible(err)
+	fields := []slog.Attr{
+		slog.String(FieldMethod, c.method),
+		slog.String(FieldPrincipal, c.principal),
+		slog.String(FieldCode, status.Code(seen).String()),
+		slog.Duration(FieldDuration, time.Since(c.begun)), //nolint:forbidigo // how long a call really took
+	}
+	if c.correlation != "" {
+		fields = append(fields, slog.String(FieldCorrelation, c.correlation))
+	}
+	if reason := fault.ReasonOf(seen); reason != "" {
+		fields = append(fields, slog.String(FieldReason, reason))
+	}
+	level := slog.LevelDebug
+	switch {
+	case status.Code(seen) == codes.Internal, status.Code(seen) == codes.DataLoss:
+		level = slog.LevelError
+	case seen != nil:
+		level = slog.LevelInfo
+	case strings.HasPrefix(c.method, "/grpc."):
+		return nil
+	}
+	if err != nil {
+		fields = append(fields, slog.String(FieldError, err.Error()))
+	}
+	l.logger.LogAttrs(ctx, level, "call", fields...)
+	return seen
+}
+
+// recovered turns a panic of a handler into an error, which end shows to the caller as an internal fault.
+func (l *log) recovered(ctx context.Context, p any) error {
+	l.logger.LogAttrs(ctx, slog.LevelError, "panic", slog.Any(FieldError, p), slog.String(FieldStack, string(debug.Stack())))
+	return errors.New("the handler panicked")
+}
+
+// visible returns the fault that a caller sees for an error. An error that nobody made a fault of is the server's own
+// and stays in the log.
+func visible(err error) error {
+	var notPermitted *lifecycle.NotPermittedError
+	switch {
+	case err == nil, fault.IsStatus(err):
+		return err
+	case errors.As(err, &notPermitted):
+		return transitionFault(notPermitted)
+	case errors.Is(err, store.ErrFull):
+		return fault.New(codes.ResourceExhausted, typev1.Reason_REASON_STORE_FULL,
+			"存储空间已满，未写入任何内容；请释放空间后重试", "the store has no room left, nothing was written: free some and try again")
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return fault.FromContext(err)
+	}
+	return fault.Internal()
+}
+
+func transitionFault(e *lifecycle.NotPermittedError) error {
+	permitted := strings.Join(e.Permitted, ",")
+	return fault.New(codes.FailedPrecondition, typev1.Reason_REASON_TRANSITION_NOT_PERMITTED,
+		"当前状态 "+e.State+" 不允许操作 "+e.Verb+"；可用的操作："+permitted, e.Error(),
+		fault.With("state", e.State), fault.With("verb", e.Verb), fault.With("permitted", permitted))
+}

@@ -1,0 +1,125 @@
+// Package rpc is what every server and client of the suite has in common, so that a service is only its handlers: who
+// calls and whether they may, validation, deadlines and size limits, recovery, logs, health, reflection, and a stop that
+// finishes what was begun.
+package rpc
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/yizhen/yizhen/pkg/authn"
+	"github.com/yizhen/yizhen/pkg/authz"
+	"github.com/yizhen/yizhen/pkg/journal"
+	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
+)
+
+// Limits of every server. An office's upload fits well; a body that does not is refused before it is decoded.
+const (
+	MaxMessageBytes = 4 << 20
+	maxStreams      = 1000 // per connection
+)
+
+// Default durations.
+const (
+	DefaultCallTimeout = 30 * time.Second
+	DefaultStopTimeout = 10 * time.Second
+)
+
+// Options say how a server is run.
+type Options struct {
+	// Credentials are the callers it knows.
+	Credentials *authn.Credentials
+	// TLS is its certificate; nil serves without TLS, which only loopback should.
+	TLS *tls.Config
+	// Logger takes one line for each call, and the faults that callers are not shown.
+	Logger *slog.Logger
+	// CallTimeout bounds a call that is not a stream; DefaultCallTimeout if 0.
+	CallTimeout time.Duration
+	// StopTimeout bounds how long a stop waits for calls under way; DefaultStopTimeout if 0.
+	StopTimeout time.Duration
+}
+
+// Server is the gRPC server of one service.
+type Server struct {
+	grpc        *grpc.Server
+	health      *health.Server
+	journal     *journal.Server
+	stopTimeout time.Duration
+}
+
+// NewServer makes the server of one service: what register puts into it, the journal of db, health and reflection. It
+// fails if a method does not declare who may call it.
+func NewServer(db *journal.DB, register func(grpc.ServiceRegistrar), o Options) (*Server, error) {
+	if o.CallTimeout == 0 {
+		o.CallTimeout = DefaultCallTimeout
+	}
+	if o.StopTimeout == 0 {
+		o.StopTimeout = DefaultStopTimeout
+	}
+	transport := insecure.NewCredentials()
+	if o.TLS != nil {
+		transport = credentials.NewTLS(o.TLS)
+	}
+	g := &guard{credentials: o.Credentials}
+	l := &log{logger: o.Logger}
+	rescue := recovery.WithRecoveryHandlerContext(l.recovered)
+	s := &Server{
+		grpc: grpc.NewServer(
+			grpc.Creds(transport),
+			grpc.MaxRecvMsgSize(MaxMessageBytes),
+			grpc.MaxConcurrentStreams(maxStreams),
+			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+			grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
+			// Read from the outside in: every call is logged, also one that panics; a known caller with a valid
+			// request gets through; what the handler answers becomes a fault that callers may see.
+			grpc.ChainUnaryInterceptor(l.unary, deadline(o.CallTimeout), g.unary, recovery.UnaryServerInterceptor(rescue)),
+			grpc.ChainStreamInterceptor(l.stream, g.stream, recovery.StreamServerInterceptor(rescue)),
+		),
+		health:      health.NewServer(),
+		journal:     journal.NewServer(db),
+		stopTimeout: o.StopTimeout,
+	}
+	register(s.grpc)
+	journalv1.RegisterJournalServer(s.grpc, s.journal)
+	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)
+	reflection.Register(s.grpc)
+	policy, err := authz.NewPolicy(s.grpc.GetServiceInfo())
+	if err != nil {
+		return nil, err
+	}
+	g.policy = policy
+	for name := range s.grpc.GetServiceInfo() {
+		s.health.SetServingStatus(name, grpc_health_v1.HealthCheckResponse_SERVING)
+	}
+	return s, nil
+}
+
+// Serve answers calls until the context ends, then takes no new ones and finishes those under way. Watchers are sent
+// away, to resume elsewhere.
+func (s *Server) Serve(ctx context.Context, lis net.Listener) error {
+	served := make(chan error, 1)
+	go func() { served <- s.grpc.Serve(lis) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	s.health.Shutdown()
+	s.journal.Stop()
+	force := time.AfterFunc(s.stopTimeout, s.grpc.Stop)
+	defer force.Stop()
+	s.grpc.GracefulStop()
+	return <-served
+}
