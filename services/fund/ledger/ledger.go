@@ -59,6 +59,14 @@ func NewBooks() *Books {
 // ErrOverflow says that a sum does not fit into 64 bits of fen.
 var ErrOverflow = errors.New("the sum does not fit into 64 bits of fen")
 
+// Add returns the sum of two amounts, or ErrOverflow.
+func Add(a, b int64) (int64, error) {
+	if b > 0 && a > math.MaxInt64-b || b < 0 && a < math.MinInt64-b {
+		return 0, ErrOverflow
+	}
+	return a + b, nil
+}
+
 // InsufficientError says that an account does not hold what a transfer would take from it.
 type InsufficientError struct {
 	Account               string
