@@ -22,8 +22,9 @@ func TestCreditCodesAreChecked(t *testing.T) {
 		{"the published example is well formed", "91350100M000100Y43", nil, ""},
 		{"check of the organisation code", "91350100M000100Y53", townv1.Reason_REASON_CREDIT_CODE_INVALID, "rule=organisation_check"},
 		{"check of the whole", "91350100M000100Y44", townv1.Reason_REASON_CREDIT_CODE_INVALID, "rule=check"},
-		// What breaks the pattern of the contract is refused by the contract.
-		{"a letter that no code has", "91350100M000100I43", typev1.Reason_REASON_INVALID_FIELD, "field=enterprise_id"},
+		{"a letter that no code has", "91350100M000100I43", townv1.Reason_REASON_CREDIT_CODE_INVALID, "rule=form"},
+		{"too short", "91350100M000100Y4", townv1.Reason_REASON_CREDIT_CODE_INVALID, "field=enterprise_id"},
+		{"none", "", typev1.Reason_REASON_INVALID_FIELD, "field=enterprise_id"},
 	} {
 		t.Run(c.shows, func(t *testing.T) {
 			_, err := r.as(zezhou).CreateEnterprise(t.Context(), &townv1.CreateEnterpriseRequest{
