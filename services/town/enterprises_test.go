@@ -49,9 +49,10 @@ func TestOwnersCreditCodeIsChecked(t *testing.T) {
 		}})
 		return err
 	}
-	wantRefusal(t, enter("91350100M000100Y44"), codes.InvalidArgument, townv1.Reason_REASON_CREDIT_CODE_INVALID, "field=asset.owner_code", "rule=check")
+	err := enter("91350100M000100Y44")
+	wantRefusal(t, err, codes.InvalidArgument, townv1.Reason_REASON_CREDIT_CODE_INVALID, "field=asset.owner_code", "rule=check")
 	ok(t, enter("91350100M000100Y43"))
-	_, err := r.as(zezhou).UpdateAsset(t.Context(), &townv1.UpdateAssetRequest{
+	_, err = r.as(zezhou).UpdateAsset(t.Context(), &townv1.UpdateAssetRequest{
 		Asset: &townv1.Asset{Name: casting + "/assets/mark", OwnerCode: "91350100M000100Y53"},
 	})
 	wantRefusal(t, err, codes.InvalidArgument, townv1.Reason_REASON_CREDIT_CODE_INVALID, "rule=organisation_check")

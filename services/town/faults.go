@@ -19,6 +19,9 @@ import (
 	"github.com/yizhen/yizhen/services/town/totals"
 )
 
+// The faults stand in the order of the contract's list of reasons, those that other services answer too at the end. A
+// fault says in Chinese and English which rule was broken and what to do, and names what it is about for programs.
+
 func divisionMismatch(id, division string) error {
 	return fault.New(codes.InvalidArgument, townv1.Reason_REASON_DIVISION_MISMATCH,
 		fmt.Sprintf("专业镇标识 %s 须以其区划代码 %s 开头", id, division),
