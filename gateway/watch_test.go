@@ -36,8 +36,9 @@ type line struct {
 // watched is a real journal behind an edge.
 type watched struct {
 	*edge
-	db    *journal.DB
-	table *store.Table[*townv1.Town]
+	db        *journal.DB
+	table     *store.Table[*townv1.Town]
+	transport http.RoundTripper
 }
 
 func newWatched(t *testing.T, change ...func(*Options)) *watched {
@@ -45,7 +46,7 @@ func newWatched(t *testing.T, change ...func(*Options)) *watched {
 	db := rpctest.OpenDB(t, "town", clock.NewManual(time.Date(2023, 11, 8, 0, 0, 0, 0, time.UTC)))
 	server := rpctest.Serve(t, db, func(grpc.ServiceRegistrar) {},
 		authn.Principal{Name: "auditor", Permissions: []string{"journal.*"}, Division: "140500"})
-	x := &watched{db: db, table: store.NewTable[*townv1.Town]()}
+	x := &watched{db: db, table: store.NewTable[*townv1.Town](), transport: http.DefaultTransport}
 	x.edge = newEdge(t, append(change, func(o *Options) { o.Town = server.As("") })...)
 	return x
 }
@@ -71,7 +72,7 @@ func (x *watched) watch(after int) (*http.Response, *bufio.Scanner, context.Canc
 	}
 	req.Header.Set("Authorization", "Bearer token of auditor")
 	req.Header.Set("Accept-Encoding", "gzip")
-	res, err := http.DefaultTransport.RoundTrip(req)
+	res, err := x.transport.RoundTrip(req)
 	if err != nil {
 		x.t.Fatal(err)
 	}
@@ -141,18 +142,26 @@ func TestWatchRefused(t *testing.T) {
 
 // The timeouts of the server are for requests that have an end.
 func TestWatchOutlivesTimeouts(t *testing.T) {
-	x := newWatched(t)
-	server := httptest.NewUnstartedServer(x.gateway)
-	server.Config.ReadTimeout, server.Config.WriteTimeout = 50*time.Millisecond, 50*time.Millisecond
-	server.Start()
-	defer server.Close()
-	defer x.gateway.Stop()
-	x.url = server.URL
-	_, lines, _ := x.watch(0)
-	<-time.After(200 * time.Millisecond)
-	x.create("140525-casting")
-	if l := next(t, lines); l.Result == nil || l.Result.Change.Revision != "1" {
-		t.Errorf("got %s", lines.Text())
+	for _, version := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		t.Run(version, func(t *testing.T) {
+			x := newWatched(t)
+			server := httptest.NewUnstartedServer(x.gateway)
+			server.EnableHTTP2 = version == "HTTP/2.0"
+			server.Config.ReadTimeout, server.Config.WriteTimeout = 50*time.Millisecond, 50*time.Millisecond
+			server.StartTLS()
+			defer server.Close()
+			defer x.gateway.Stop()
+			x.url, x.transport = server.URL, server.Client().Transport
+			res, lines, _ := x.watch(0)
+			if res.Proto != version {
+				t.Fatalf("got %s", res.Proto)
+			}
+			<-time.After(200 * time.Millisecond)
+			x.create("140525-casting")
+			if l := next(t, lines); l.Result == nil || l.Result.Change.Revision != "1" {
+				t.Errorf("got %s", lines.Text())
+			}
+		})
 	}
 }
 
