@@ -40,11 +40,12 @@ const (
 )
 
 const (
-	casting = "towns/140525-casting"
-	silk    = "towns/140581-silk"
+	casting  = "towns/140525-casting"
+	ceramics = "towns/140525-ceramics"
+	silk     = "towns/140581-silk"
 )
 
-// world is the service under test, with a town registry beside it that has two towns.
+// world is the service under test, with a town registry beside it that has three towns.
 type world struct {
 	t     *testing.T
 	clock *clock.Manual
@@ -63,7 +64,7 @@ func newWorld(t *testing.T) *world {
 	town := rpctest.OpenDB(t, "town", c)
 	towns := store.NewTable[*townv1.Town]()
 	err := town.Update(t.Context(), journal.Origin{Actor: "test"}, func(tx *journal.Tx) error {
-		for _, name := range []string{casting, silk} {
+		for _, name := range []string{casting, ceramics, silk} {
 			if err := towns.Create(tx, &townv1.Town{Name: name, Division: name[6:12]}); err != nil {
 				return err
 			}

@@ -244,6 +244,12 @@ func TestUpdateProject(t *testing.T) {
 		_, err := update(&projectv1.Project{Name: p.GetName(), Town: "towns/140525-other", TitleZh: "二号线", TitleEn: "x", Action: 1, EnterpriseCode: creditCode(t), PlannedInvestmentFen: 1}, "town")
 		refused(t, err, codes.InvalidArgument, "INVALID_UPDATE_MASK", "")
 	})
+	t.Run("its own code", func(t *testing.T) {
+		got := must[*projectv1.Project](t)(update(&projectv1.Project{Name: "projects/140525-line-1", TitleEn: "Line 1"}))
+		if got.GetProjectCode() != other.GetProjectCode() || got.GetTitleEn() != "Line 1" {
+			t.Errorf("updated to %v", got)
+		}
+	})
 	t.Run("another project's code", func(t *testing.T) {
 		read := w.get(p.GetName())
 		read.ProjectCode = other.GetProjectCode()
