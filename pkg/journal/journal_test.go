@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -367,8 +368,8 @@ func randomStep(t *rapid.T, tx *journal.Tx) error {
 type altered struct {
 	store.Store
 	key   string
-	value []byte // nil hides the key
-	reads int    // entries read in scans
+	value []byte       // nil hides the key
+	reads atomic.Int64 // entries read in scans
 }
 
 func (a *altered) View(ctx context.Context, fn func(store.Reader) error) error {
@@ -393,7 +394,7 @@ func (r alteredReader) Get(key []byte) ([]byte, error) {
 func (r alteredReader) Scan(from, to []byte, order store.Order) iter.Seq2[store.Entry, error] {
 	return func(yield func(store.Entry, error) bool) {
 		for e, err := range r.Reader.Scan(from, to, order) {
-			r.by.reads++
+			r.by.reads.Add(1)
 			if err == nil && string(e.Key) == r.by.key {
 				if e.Value = r.by.value; e.Value == nil {
 					continue
