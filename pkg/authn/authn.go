@@ -11,6 +11,7 @@ import (
 	"io"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -59,7 +60,8 @@ func DivisionPrefix(code string) string {
 
 // Credentials are the principals that a server knows.
 type Credentials struct {
-	byToken map[[sha256.Size]byte]*Principal
+	principals []Principal
+	byToken    map[[sha256.Size]byte]*Principal
 }
 
 var (
@@ -69,7 +71,7 @@ var (
 
 // NewCredentials makes credentials of principals, and refuses ones that are incomplete or double.
 func NewCredentials(principals ...Principal) (*Credentials, error) {
-	c := &Credentials{byToken: map[[sha256.Size]byte]*Principal{}}
+	c := &Credentials{principals: principals, byToken: map[[sha256.Size]byte]*Principal{}}
 	names := map[string]bool{}
 	for _, p := range principals {
 		raw, err := hex.DecodeString(p.TokenSHA256)
@@ -109,10 +111,18 @@ func ReadCredentials(r io.Reader) (*Credentials, error) {
 	if err := dec.Decode(&file); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("credentials: %w", err)
 	}
+	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return nil, errors.New("credentials: more than one document in the file")
+	}
 	if len(file.Principals) == 0 {
 		return nil, errors.New("credentials: no principals")
 	}
 	return NewCredentials(file.Principals...)
+}
+
+// With returns credentials that know some more principals.
+func (c *Credentials) With(more ...Principal) (*Credentials, error) {
+	return NewCredentials(slices.Concat(c.principals, more)...)
 }
 
 // Digest returns what credentials keep of a token.

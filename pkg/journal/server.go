@@ -148,6 +148,10 @@ func (s *Server) WatchChanges(req *journalv1.WatchChangesRequest, stream journal
 	if after > head.GetRevision() {
 		return outOfRange(head.GetRevision())
 	}
+	// The watcher hears at once that it is let in, though there may be nothing to send for a while.
+	if err := stream.SendHeader(nil); err != nil {
+		return err
+	}
 	beat := time.NewTicker(s.heartbeat)
 	defer beat.Stop()
 	for {

@@ -37,7 +37,7 @@ func (g *guard) admit(ctx context.Context, method string, req any) error {
 	if !ok || !g.policy.Covers(method) {
 		return nil
 	}
-	if err := record.Validate(m); err != nil {
+	if err := record.ValidateRequest(m); err != nil {
 		return err
 	}
 	return g.policy.CheckDivision(authn.FromContext(ctx), method, m)

@@ -224,6 +224,29 @@ func (t *Table[T]) ScanIndex(r Reader, index, value, start string) iter.Seq2[T, 
 	}
 }
 
+// ScanIndexRange yields the rows found under the values of an index with from <= value < to, in the order of the values,
+// or against it. An empty to means no upper bound. It is how rows are listed by day, or by a number written with leading
+// zeros.
+func (t *Table[T]) ScanIndexRange(r Reader, index, from, to string, order Order) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		prefix := []byte("index/" + t.kind + "/" + index + "/")
+		end := PrefixEnd(prefix)
+		if to != "" {
+			end = append(bytes.Clone(prefix), to...)
+		}
+		for e, err := range r.Scan(append(bytes.Clone(prefix), from...), end, order) {
+			var row T
+			if err == nil {
+				_, name, _ := bytes.Cut(e.Key[len(prefix):], []byte{0})
+				row, err = t.Get(r, string(name))
+			}
+			if !yield(row, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
 func (t *Table[T]) decode(stored []byte) (T, error) {
 	var zero T
 	row := zero.ProtoReflect().New().Interface().(T)

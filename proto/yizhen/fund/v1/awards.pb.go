@@ -285,10 +285,10 @@ func (x *Award) GetUpdateTime() *timestamppb.Timestamp {
 // Tranche is one payment of an award. Its states and verbs:
 //
 //	PENDING -prove-> PAYABLE -send-> IN_TRANSIT -confirm-> PAID
-//	IN_TRANSIT, PAID -returnByBank-> PAYABLE
+//	IN_TRANSIT, PAID -return-> PAYABLE
 //	PENDING, PAYABLE -cut-> CUT
 //
-// `send`, `confirm` and `returnByBank` are steps of its disbursement, which it follows.
+// `send`, `confirm` and `return` are steps of its disbursement, which it follows.
 type Tranche struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name; the identifier is its number in the plan, from 1: `awards/140525-line-2/tranches/1`.
@@ -300,6 +300,7 @@ type Tranche struct {
 	// Its share of the award, in basis points.
 	ShareBp int32 `protobuf:"varint,4,opt,name=share_bp,json=shareBp,proto3" json:"share_bp,omitempty"`
 	// How much it is: the share of the award, rounded down to the fen; the last tranche has the rest.
+	// A share that comes to nothing makes no tranche.
 	AmountFen int64 `protobuf:"varint,5,opt,name=amount_fen,json=amountFen,proto3" json:"amount_fen,omitempty"`
 	// The milestone that has to be accepted first; empty if there is no condition.
 	Milestone string `protobuf:"bytes,6,opt,name=milestone,proto3" json:"milestone,omitempty"`

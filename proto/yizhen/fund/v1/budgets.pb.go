@@ -1267,17 +1267,17 @@ const file_yizhen_fund_v1_budgets_proto_rawDesc = "" +
 	"createTime\x12@\n" +
 	"\vupdate_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
 	"updateTime:A\xeaA>\n" +
-	"\x10fund.yizhen/Line\x12\x1dbudgets/{budget}/lines/{line}*\x05lines2\x04line\"\xfe\x01\n" +
-	"\fLineBalances\x12#\n" +
-	"\ravailable_fen\x18\x01 \x01(\x03R\favailableFen\x12!\n" +
-	"\freserved_fen\x18\x02 \x01(\x03R\vreservedFen\x12\x1f\n" +
-	"\vawarded_fen\x18\x03 \x01(\x03R\n" +
-	"awardedFen\x12\x1f\n" +
-	"\vpayable_fen\x18\x04 \x01(\x03R\n" +
-	"payableFen\x12$\n" +
-	"\x0ein_transit_fen\x18\x05 \x01(\x03R\finTransitFen\x12\x19\n" +
-	"\bpaid_fen\x18\x06 \x01(\x03R\apaidFen\x12#\n" +
-	"\rrecovered_fen\x18\a \x01(\x03R\frecoveredFen\"\xc5\x01\n" +
+	"\x10fund.yizhen/Line\x12\x1dbudgets/{budget}/lines/{line}*\x05lines2\x04line\"\xa1\x02\n" +
+	"\fLineBalances\x12(\n" +
+	"\ravailable_fen\x18\x01 \x01(\x03B\x03\xe0A\x03R\favailableFen\x12&\n" +
+	"\freserved_fen\x18\x02 \x01(\x03B\x03\xe0A\x03R\vreservedFen\x12$\n" +
+	"\vawarded_fen\x18\x03 \x01(\x03B\x03\xe0A\x03R\n" +
+	"awardedFen\x12$\n" +
+	"\vpayable_fen\x18\x04 \x01(\x03B\x03\xe0A\x03R\n" +
+	"payableFen\x12)\n" +
+	"\x0ein_transit_fen\x18\x05 \x01(\x03B\x03\xe0A\x03R\finTransitFen\x12\x1e\n" +
+	"\bpaid_fen\x18\x06 \x01(\x03B\x03\xe0A\x03R\apaidFen\x12(\n" +
+	"\rrecovered_fen\x18\a \x01(\x03B\x03\xe0A\x03R\frecoveredFen\"\xc5\x01\n" +
 	"\x13CreateBudgetRequest\x121\n" +
 	"\tbudget_id\x18\x01 \x01(\tB\x14\xe0A\x02\xbaH\x0er\f2\n" +
 	"^[0-9]{4}$R\bbudgetId\x129\n" +

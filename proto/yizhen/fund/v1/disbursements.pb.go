@@ -99,7 +99,7 @@ func (Disbursement_State) EnumDescriptor() ([]byte, []int) {
 // Disbursement is one attempt to pay a tranche (拨付). Its states and verbs:
 //
 //	PREPARED -check-> CHECKED -send-> IN_TRANSIT -confirm-> PAID
-//	IN_TRANSIT, PAID -returnByBank-> RETURNED
+//	IN_TRANSIT, PAID -return-> RETURNED
 //	PREPARED, CHECKED -cancel-> CANCELLED
 //
 // Whoever prepares, checks and sends it are three different principals, whatever their permissions. After
@@ -115,7 +115,7 @@ type Disbursement struct {
 	// How much: the amount of the tranche.
 	AmountFen int64 `protobuf:"varint,4,opt,name=amount_fen,json=amountFen,proto3" json:"amount_fen,omitempty"`
 	// Who is paid, as the bank knows the name.
-	PayeeName string `protobuf:"bytes,5,opt,name=payee_name,json=payeeName,proto3" json:"payee_name,omitempty"`
+	Payee string `protobuf:"bytes,5,opt,name=payee,proto3" json:"payee,omitempty"`
 	// The number of the payee's bank account.
 	PayeeAccount string `protobuf:"bytes,6,opt,name=payee_account,json=payeeAccount,proto3" json:"payee_account,omitempty"`
 	// The payee's bank and branch.
@@ -206,9 +206,9 @@ func (x *Disbursement) GetAmountFen() int64 {
 	return 0
 }
 
-func (x *Disbursement) GetPayeeName() string {
+func (x *Disbursement) GetPayee() string {
 	if x != nil {
-		return x.PayeeName
+		return x.Payee
 	}
 	return ""
 }
@@ -1064,16 +1064,15 @@ var File_yizhen_fund_v1_disbursements_proto protoreflect.FileDescriptor
 
 const file_yizhen_fund_v1_disbursements_proto_rawDesc = "" +
 	"\n" +
-	"\"yizhen/fund/v1/disbursements.proto\x12\x0eyizhen.fund.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\x1a\x1dyizhen/type/v1/evidence.proto\"\xc5\t\n" +
+	"\"yizhen/fund/v1/disbursements.proto\x12\x0eyizhen.fund.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\x1a\x1dyizhen/type/v1/evidence.proto\"\xbc\t\n" +
 	"\fDisbursement\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\bR\x04name\x12=\n" +
 	"\x05state\x18\x02 \x01(\x0e2\".yizhen.fund.v1.Disbursement.StateB\x03\xe0A\x03R\x05state\x12u\n" +
 	"\atranche\x18\x03 \x01(\tB[\xe0A\x02\xe0A\x05\xfaA\x15\n" +
 	"\x13fund.yizhen/Tranche\xbaH:r826^awards/[0-9]{6}-[a-z0-9-]{1,48}/tranches/[1-9][0-9]?$R\atranche\x12\"\n" +
 	"\n" +
-	"amount_fen\x18\x04 \x01(\x03B\x03\xe0A\x03R\tamountFen\x12+\n" +
-	"\n" +
-	"payee_name\x18\x05 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04\x10\x01\x18xR\tpayeeName\x12<\n" +
+	"amount_fen\x18\x04 \x01(\x03B\x03\xe0A\x03R\tamountFen\x12\"\n" +
+	"\x05payee\x18\x05 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04\x10\x01\x18xR\x05payee\x12<\n" +
 	"\rpayee_account\x18\x06 \x01(\tB\x17\xe0A\x02\xbaH\x11r\x0f2\r^[0-9]{6,32}$R\fpayeeAccount\x12+\n" +
 	"\n" +
 	"payee_bank\x18\a \x01(\tB\f\xe0A\x02\xbaH\x06r\x04\x10\x01\x18xR\tpayeeBank\x12\x19\n" +

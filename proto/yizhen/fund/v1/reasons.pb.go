@@ -31,8 +31,8 @@ const (
 	// INVALID_ARGUMENT: the town, project, award or tranche lies in another division than the one that the
 	// identifier begins with. Use an identifier of that division.
 	Reason_REASON_DIVISION_MISMATCH Reason = 1
-	// FAILED_PRECONDITION: what was adopted, opened, handed in or checked cannot be edited any more. The
-	// metadata `state` says where it stands. Have an application returned; prepare a new disbursement.
+	// FAILED_PRECONDITION: what was adopted, opened, handed in, checked or received cannot be edited any more.
+	// The metadata `state` says where it stands. Have an application returned; prepare a new disbursement.
 	Reason_REASON_NOT_A_DRAFT Reason = 2
 	// FAILED_PRECONDITION: the budget is a draft or closed: nothing is appropriated or approved under it.
 	Reason_REASON_BUDGET_NOT_ADOPTED Reason = 3
@@ -96,7 +96,7 @@ const (
 	Reason_REASON_SAME_PRINCIPAL Reason = 26
 	// PERMISSION_DENIED: only the principal that prepared a disbursement may change it.
 	Reason_REASON_NOT_THE_MAKER Reason = 27
-	// FAILED_PRECONDITION: the bank has already confirmed or returned it under another number. The
+	// FAILED_PRECONDITION: the bank's receipt for it is there already, under another number. The
 	// metadata `bank_reference` has that one.
 	Reason_REASON_RECEIPT_CONFLICT Reason = 28
 	// FAILED_PRECONDITION: more would be demanded back or returned than was paid and is not demanded or

@@ -29,7 +29,7 @@ var File_yizhen_fund_v1_special_fund_proto protoreflect.FileDescriptor
 
 const file_yizhen_fund_v1_special_fund_proto_rawDesc = "" +
 	"\n" +
-	"!yizhen/fund/v1/special_fund.proto\x12\x0eyizhen.fund.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/api/client.proto\x1a\x1dyizhen/fund/v1/accounts.proto\x1a!yizhen/fund/v1/applications.proto\x1a\x1byizhen/fund/v1/awards.proto\x1a\x1cyizhen/fund/v1/budgets.proto\x1a\x1ayizhen/fund/v1/calls.proto\x1a\"yizhen/fund/v1/disbursements.proto\x1a\x1fyizhen/fund/v1/recoveries.proto\x1a\x1fyizhen/fund/v1/statements.proto\x1a\x1byizhen/type/v1/access.proto2\xbcK\n" +
+	"!yizhen/fund/v1/special_fund.proto\x12\x0eyizhen.fund.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/api/client.proto\x1a\x1dyizhen/fund/v1/accounts.proto\x1a!yizhen/fund/v1/applications.proto\x1a\x1byizhen/fund/v1/awards.proto\x1a\x1cyizhen/fund/v1/budgets.proto\x1a\x1ayizhen/fund/v1/calls.proto\x1a\"yizhen/fund/v1/disbursements.proto\x1a\x1fyizhen/fund/v1/recoveries.proto\x1a\x1fyizhen/fund/v1/statements.proto\x1a\x1byizhen/type/v1/access.proto2\xb0K\n" +
 	"\vSpecialFund\x12\x96\x01\n" +
 	"\fCreateBudget\x12#.yizhen.fund.v1.CreateBudgetRequest\x1a\x16.yizhen.fund.v1.Budget\"I\xdaA\x10budget,budget_id\xb2\xe1\x18\x17\n" +
 	"\x13fund.budgets.create\x18\x01\x82\xd3\xe4\x93\x02\x15:\x06budget\"\v/v1/budgets\x12\x82\x01\n" +
@@ -124,9 +124,9 @@ const file_yizhen_fund_v1_special_fund_proto_rawDesc = "" +
 	"\x10SendDisbursement\x12'.yizhen.fund.v1.SendDisbursementRequest\x1a\x1c.yizhen.fund.v1.Disbursement\"M\xb2\xe1\x18\x1f\n" +
 	"\x17fund.disbursements.send\x12\x04name\x82\xd3\xe4\x93\x02$:\x01*\"\x1f/v1/{name=disbursements/*}:send\x12\xb4\x01\n" +
 	"\x13ConfirmDisbursement\x12*.yizhen.fund.v1.ConfirmDisbursementRequest\x1a\x1c.yizhen.fund.v1.Disbursement\"S\xb2\xe1\x18\"\n" +
-	"\x1afund.disbursements.confirm\x12\x04name\x82\xd3\xe4\x93\x02':\x01*\"\"/v1/{name=disbursements/*}:confirm\x12\xbc\x01\n" +
-	"\x12ReturnDisbursement\x12).yizhen.fund.v1.ReturnDisbursementRequest\x1a\x1c.yizhen.fund.v1.Disbursement\"]\xb2\xe1\x18'\n" +
-	"\x1ffund.disbursements.returnByBank\x12\x04name\x82\xd3\xe4\x93\x02,:\x01*\"'/v1/{name=disbursements/*}:returnByBank\x12\xb0\x01\n" +
+	"\x1afund.disbursements.confirm\x12\x04name\x82\xd3\xe4\x93\x02':\x01*\"\"/v1/{name=disbursements/*}:confirm\x12\xb0\x01\n" +
+	"\x12ReturnDisbursement\x12).yizhen.fund.v1.ReturnDisbursementRequest\x1a\x1c.yizhen.fund.v1.Disbursement\"Q\xb2\xe1\x18!\n" +
+	"\x19fund.disbursements.return\x12\x04name\x82\xd3\xe4\x93\x02&:\x01*\"!/v1/{name=disbursements/*}:return\x12\xb0\x01\n" +
 	"\x12CancelDisbursement\x12).yizhen.fund.v1.CancelDisbursementRequest\x1a\x1c.yizhen.fund.v1.Disbursement\"Q\xb2\xe1\x18!\n" +
 	"\x19fund.disbursements.cancel\x12\x04name\x82\xd3\xe4\x93\x02&:\x01*\"!/v1/{name=disbursements/*}:cancel\x12\xb3\x01\n" +
 	"\x0eCreateRecovery\x12%.yizhen.fund.v1.CreateRecoveryRequest\x1a\x18.yizhen.fund.v1.Recovery\"`\xdaA\x14recovery,recovery_id\xb2\xe1\x18%\n" +

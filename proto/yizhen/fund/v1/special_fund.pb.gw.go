@@ -3672,7 +3672,7 @@ func RegisterSpecialFundHandlerServer(ctx context.Context, mux *runtime.ServeMux
 		var stream runtime.ServerTransportStream
 		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
 		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
-		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/yizhen.fund.v1.SpecialFund/ReturnDisbursement", runtime.WithHTTPPathPattern("/v1/{name=disbursements/*}:returnByBank"))
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/yizhen.fund.v1.SpecialFund/ReturnDisbursement", runtime.WithHTTPPathPattern("/v1/{name=disbursements/*}:return"))
 		if err != nil {
 			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
 			return
@@ -4761,7 +4761,7 @@ func RegisterSpecialFundHandlerClient(ctx context.Context, mux *runtime.ServeMux
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
 		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
-		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/yizhen.fund.v1.SpecialFund/ReturnDisbursement", runtime.WithHTTPPathPattern("/v1/{name=disbursements/*}:returnByBank"))
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/yizhen.fund.v1.SpecialFund/ReturnDisbursement", runtime.WithHTTPPathPattern("/v1/{name=disbursements/*}:return"))
 		if err != nil {
 			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
 			return
@@ -5076,7 +5076,7 @@ var (
 	pattern_SpecialFund_CheckDisbursement_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 2, 5, 2}, []string{"v1", "disbursements", "name"}, "check"))
 	pattern_SpecialFund_SendDisbursement_0    = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 2, 5, 2}, []string{"v1", "disbursements", "name"}, "send"))
 	pattern_SpecialFund_ConfirmDisbursement_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 2, 5, 2}, []string{"v1", "disbursements", "name"}, "confirm"))
-	pattern_SpecialFund_ReturnDisbursement_0  = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 2, 5, 2}, []string{"v1", "disbursements", "name"}, "returnByBank"))
+	pattern_SpecialFund_ReturnDisbursement_0  = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 2, 5, 2}, []string{"v1", "disbursements", "name"}, "return"))
 	pattern_SpecialFund_CancelDisbursement_0  = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 2, 5, 2}, []string{"v1", "disbursements", "name"}, "cancel"))
 	pattern_SpecialFund_CreateRecovery_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "recoveries"}, ""))
 	pattern_SpecialFund_GetRecovery_0         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 2, 5, 2}, []string{"v1", "recoveries", "name"}, ""))

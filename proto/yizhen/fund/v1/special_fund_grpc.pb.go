@@ -183,7 +183,8 @@ type SpecialFundClient interface {
 	CheckDisbursement(ctx context.Context, in *CheckDisbursementRequest, opts ...grpc.CallOption) (*Disbursement, error)
 	// A third principal sends it to the bank.
 	SendDisbursement(ctx context.Context, in *SendDisbursementRequest, opts ...grpc.CallOption) (*Disbursement, error)
-	// Takes the bank's receipt: the money is paid.
+	// Takes the bank's receipt: the money is paid. A receipt that comes after the return of the same money is
+	// noted, and moves nothing any more.
 	ConfirmDisbursement(ctx context.Context, in *ConfirmDisbursementRequest, opts ...grpc.CallOption) (*Disbursement, error)
 	// Takes the bank's return, also of what was confirmed before: the tranche is payable again.
 	ReturnDisbursement(ctx context.Context, in *ReturnDisbursementRequest, opts ...grpc.CallOption) (*Disbursement, error)
@@ -917,7 +918,8 @@ type SpecialFundServer interface {
 	CheckDisbursement(context.Context, *CheckDisbursementRequest) (*Disbursement, error)
 	// A third principal sends it to the bank.
 	SendDisbursement(context.Context, *SendDisbursementRequest) (*Disbursement, error)
-	// Takes the bank's receipt: the money is paid.
+	// Takes the bank's receipt: the money is paid. A receipt that comes after the return of the same money is
+	// noted, and moves nothing any more.
 	ConfirmDisbursement(context.Context, *ConfirmDisbursementRequest) (*Disbursement, error)
 	// Takes the bank's return, also of what was confirmed before: the tranche is payable again.
 	ReturnDisbursement(context.Context, *ReturnDisbursementRequest) (*Disbursement, error)

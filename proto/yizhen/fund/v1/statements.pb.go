@@ -730,17 +730,17 @@ const file_yizhen_fund_v1_statements_proto_rawDesc = "" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fKIND_PAYMENT\x10\x01\x12\x0f\n" +
-	"\vKIND_RETURN\x10\x02\"\xfa\x03\n" +
+	"\vKIND_RETURN\x10\x02\"\x96\x04\n" +
 	"\n" +
-	"Difference\x123\n" +
-	"\x04kind\x18\x01 \x01(\x0e2\x1f.yizhen.fund.v1.Difference.KindR\x04kind\x12\x1f\n" +
-	"\vline_number\x18\x02 \x01(\x05R\n" +
-	"lineNumber\x12?\n" +
-	"\tline_kind\x18\x03 \x01(\x0e2\".yizhen.fund.v1.StatementLine.KindR\blineKind\x12A\n" +
-	"\fdisbursement\x18\x04 \x01(\tB\x1d\xfaA\x1a\n" +
-	"\x18fund.yizhen/DisbursementR\fdisbursement\x120\n" +
-	"\x14statement_amount_fen\x18\x05 \x01(\x03R\x12statementAmountFen\x12&\n" +
-	"\x0fbook_amount_fen\x18\x06 \x01(\x03R\rbookAmountFen\"\xb7\x01\n" +
+	"Difference\x128\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x1f.yizhen.fund.v1.Difference.KindB\x03\xe0A\x03R\x04kind\x12$\n" +
+	"\vline_number\x18\x02 \x01(\x05B\x03\xe0A\x03R\n" +
+	"lineNumber\x12D\n" +
+	"\tline_kind\x18\x03 \x01(\x0e2\".yizhen.fund.v1.StatementLine.KindB\x03\xe0A\x03R\blineKind\x12D\n" +
+	"\fdisbursement\x18\x04 \x01(\tB \xe0A\x03\xfaA\x1a\n" +
+	"\x18fund.yizhen/DisbursementR\fdisbursement\x125\n" +
+	"\x14statement_amount_fen\x18\x05 \x01(\x03B\x03\xe0A\x03R\x12statementAmountFen\x12+\n" +
+	"\x0fbook_amount_fen\x18\x06 \x01(\x03B\x03\xe0A\x03R\rbookAmountFen\"\xb7\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15KIND_UNKNOWN_TO_BOOKS\x10\x01\x12\x18\n" +

@@ -1831,21 +1831,24 @@ func (x *SummarizeProjectsResponse) GetSum() *DivisionTotal {
 	return nil
 }
 
-// DivisionTotal counts and sums the projects of one division.
+// DivisionTotal counts and sums the projects of one division. It changes in the transaction that changes a
+// project, and stands in the journal like every other row.
 type DivisionTotal struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name; the identifier is the division: `divisionTotals/140525`. Empty in the sum of several.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// The division, a county or district; empty in the sum of several.
-	Division string `protobuf:"bytes,1,opt,name=division,proto3" json:"division,omitempty"`
+	Division string `protobuf:"bytes,2,opt,name=division,proto3" json:"division,omitempty"`
 	// How many projects there are, cancelled ones left out.
-	ProjectCount int32 `protobuf:"varint,2,opt,name=project_count,json=projectCount,proto3" json:"project_count,omitempty"`
+	ProjectCount int32 `protobuf:"varint,3,opt,name=project_count,json=projectCount,proto3" json:"project_count,omitempty"`
 	// What is to be invested in them.
-	PlannedInvestmentFen int64 `protobuf:"varint,3,opt,name=planned_investment_fen,json=plannedInvestmentFen,proto3" json:"planned_investment_fen,omitempty"`
+	PlannedInvestmentFen int64 `protobuf:"varint,4,opt,name=planned_investment_fen,json=plannedInvestmentFen,proto3" json:"planned_investment_fen,omitempty"`
 	// What has been invested in them, as verified.
-	ActualInvestmentFen int64 `protobuf:"varint,4,opt,name=actual_investment_fen,json=actualInvestmentFen,proto3" json:"actual_investment_fen,omitempty"`
+	ActualInvestmentFen int64 `protobuf:"varint,5,opt,name=actual_investment_fen,json=actualInvestmentFen,proto3" json:"actual_investment_fen,omitempty"`
 	// The same by state, ordered by state, cancelled ones included. States without projects are left out.
-	Stages []*StageTotal `protobuf:"bytes,5,rep,name=stages,proto3" json:"stages,omitempty"`
+	Stages []*StageTotal `protobuf:"bytes,6,rep,name=stages,proto3" json:"stages,omitempty"`
 	// The three batches, ordered by year. Years in which nothing happened are left out.
-	Years         []*YearBatches `protobuf:"bytes,6,rep,name=years,proto3" json:"years,omitempty"`
+	Years         []*YearBatches `protobuf:"bytes,7,rep,name=years,proto3" json:"years,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1878,6 +1881,13 @@ func (x *DivisionTotal) ProtoReflect() protoreflect.Message {
 // Deprecated: Use DivisionTotal.ProtoReflect.Descriptor instead.
 func (*DivisionTotal) Descriptor() ([]byte, []int) {
 	return file_yizhen_project_v1_projects_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *DivisionTotal) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
 }
 
 func (x *DivisionTotal) GetDivision() string {
@@ -2263,26 +2273,28 @@ const file_yizhen_project_v1_projects_proto_rawDesc = "" +
 	"\bdivision\x18\x01 \x01(\tB\x17\xe0A\x01\xbaH\x11r\x0f2\r^([0-9]{6})?$R\bdivision\"\x89\x01\n" +
 	"\x19SummarizeProjectsResponse\x128\n" +
 	"\x06totals\x18\x01 \x03(\v2 .yizhen.project.v1.DivisionTotalR\x06totals\x122\n" +
-	"\x03sum\x18\x02 \x01(\v2 .yizhen.project.v1.DivisionTotalR\x03sum\"\xa7\x02\n" +
-	"\rDivisionTotal\x12\x1a\n" +
-	"\bdivision\x18\x01 \x01(\tR\bdivision\x12#\n" +
-	"\rproject_count\x18\x02 \x01(\x05R\fprojectCount\x124\n" +
-	"\x16planned_investment_fen\x18\x03 \x01(\x03R\x14plannedInvestmentFen\x122\n" +
-	"\x15actual_investment_fen\x18\x04 \x01(\x03R\x13actualInvestmentFen\x125\n" +
-	"\x06stages\x18\x05 \x03(\v2\x1d.yizhen.project.v1.StageTotalR\x06stages\x124\n" +
-	"\x05years\x18\x06 \x03(\v2\x1e.yizhen.project.v1.YearBatchesR\x05years\"\xd8\x01\n" +
+	"\x03sum\x18\x02 \x01(\v2 .yizhen.project.v1.DivisionTotalR\x03sum\"\xc1\x03\n" +
+	"\rDivisionTotal\x12\x17\n" +
+	"\x04name\x18\x01 \x01(\tB\x03\xe0A\bR\x04name\x12\x1f\n" +
+	"\bdivision\x18\x02 \x01(\tB\x03\xe0A\x03R\bdivision\x12(\n" +
+	"\rproject_count\x18\x03 \x01(\x05B\x03\xe0A\x03R\fprojectCount\x129\n" +
+	"\x16planned_investment_fen\x18\x04 \x01(\x03B\x03\xe0A\x03R\x14plannedInvestmentFen\x127\n" +
+	"\x15actual_investment_fen\x18\x05 \x01(\x03B\x03\xe0A\x03R\x13actualInvestmentFen\x12:\n" +
+	"\x06stages\x18\x06 \x03(\v2\x1d.yizhen.project.v1.StageTotalB\x03\xe0A\x03R\x06stages\x129\n" +
+	"\x05years\x18\a \x03(\v2\x1e.yizhen.project.v1.YearBatchesB\x03\xe0A\x03R\x05years:a\xeaA^\n" +
+	"\x1cproject.yizhen/DivisionTotal\x12\x1fdivisionTotals/{division_total}*\x0edivisionTotals2\rdivisionTotal\"\xe7\x01\n" +
 	"\n" +
 	"StageTotal\x12;\n" +
-	"\x05state\x18\x01 \x01(\x0e2 .yizhen.project.v1.Project.StateB\x03\xe0A\x03R\x05state\x12#\n" +
-	"\rproject_count\x18\x02 \x01(\x05R\fprojectCount\x124\n" +
-	"\x16planned_investment_fen\x18\x03 \x01(\x03R\x14plannedInvestmentFen\x122\n" +
-	"\x15actual_investment_fen\x18\x04 \x01(\x03R\x13actualInvestmentFen\"\xb7\x01\n" +
-	"\vYearBatches\x12\x12\n" +
-	"\x04year\x18\x01 \x01(\x05R\x04year\x12!\n" +
-	"\fsigned_count\x18\x02 \x01(\x05R\vsignedCount\x12#\n" +
-	"\rstarted_count\x18\x03 \x01(\x05R\fstartedCount\x12%\n" +
-	"\x0eproduced_count\x18\x04 \x01(\x05R\rproducedCount\x12%\n" +
-	"\x0ecapacity_count\x18\x05 \x01(\x05R\rcapacityCount*\xbf\x01\n" +
+	"\x05state\x18\x01 \x01(\x0e2 .yizhen.project.v1.Project.StateB\x03\xe0A\x03R\x05state\x12(\n" +
+	"\rproject_count\x18\x02 \x01(\x05B\x03\xe0A\x03R\fprojectCount\x129\n" +
+	"\x16planned_investment_fen\x18\x03 \x01(\x03B\x03\xe0A\x03R\x14plannedInvestmentFen\x127\n" +
+	"\x15actual_investment_fen\x18\x04 \x01(\x03B\x03\xe0A\x03R\x13actualInvestmentFen\"\xd0\x01\n" +
+	"\vYearBatches\x12\x17\n" +
+	"\x04year\x18\x01 \x01(\x05B\x03\xe0A\x03R\x04year\x12&\n" +
+	"\fsigned_count\x18\x02 \x01(\x05B\x03\xe0A\x03R\vsignedCount\x12(\n" +
+	"\rstarted_count\x18\x03 \x01(\x05B\x03\xe0A\x03R\fstartedCount\x12*\n" +
+	"\x0eproduced_count\x18\x04 \x01(\x05B\x03\xe0A\x03R\rproducedCount\x12*\n" +
+	"\x0ecapacity_count\x18\x05 \x01(\x05B\x03\xe0A\x03R\rcapacityCount*\xbf\x01\n" +
 	"\x06Action\x12\x16\n" +
 	"\x12ACTION_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fACTION_INDUSTRY\x10\x01\x12\x15\n" +

@@ -27,64 +27,64 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Where a measure stands.
-type Measure_Status int32
+// How far a measure has come.
+type Measure_Progress int32
 
 const (
 	// Taken as planned.
-	Measure_STATUS_UNSPECIFIED Measure_Status = 0
+	Measure_PROGRESS_UNSPECIFIED Measure_Progress = 0
 	// Not begun.
-	Measure_STATUS_PLANNED Measure_Status = 1
+	Measure_PROGRESS_PLANNED Measure_Progress = 1
 	// Under way.
-	Measure_STATUS_UNDER_WAY Measure_Status = 2
+	Measure_PROGRESS_UNDER_WAY Measure_Progress = 2
 	// Done.
-	Measure_STATUS_DONE Measure_Status = 3
+	Measure_PROGRESS_DONE Measure_Progress = 3
 	// Given up.
-	Measure_STATUS_DROPPED Measure_Status = 4
+	Measure_PROGRESS_DROPPED Measure_Progress = 4
 )
 
-// Enum value maps for Measure_Status.
+// Enum value maps for Measure_Progress.
 var (
-	Measure_Status_name = map[int32]string{
-		0: "STATUS_UNSPECIFIED",
-		1: "STATUS_PLANNED",
-		2: "STATUS_UNDER_WAY",
-		3: "STATUS_DONE",
-		4: "STATUS_DROPPED",
+	Measure_Progress_name = map[int32]string{
+		0: "PROGRESS_UNSPECIFIED",
+		1: "PROGRESS_PLANNED",
+		2: "PROGRESS_UNDER_WAY",
+		3: "PROGRESS_DONE",
+		4: "PROGRESS_DROPPED",
 	}
-	Measure_Status_value = map[string]int32{
-		"STATUS_UNSPECIFIED": 0,
-		"STATUS_PLANNED":     1,
-		"STATUS_UNDER_WAY":   2,
-		"STATUS_DONE":        3,
-		"STATUS_DROPPED":     4,
+	Measure_Progress_value = map[string]int32{
+		"PROGRESS_UNSPECIFIED": 0,
+		"PROGRESS_PLANNED":     1,
+		"PROGRESS_UNDER_WAY":   2,
+		"PROGRESS_DONE":        3,
+		"PROGRESS_DROPPED":     4,
 	}
 )
 
-func (x Measure_Status) Enum() *Measure_Status {
-	p := new(Measure_Status)
+func (x Measure_Progress) Enum() *Measure_Progress {
+	p := new(Measure_Progress)
 	*p = x
 	return p
 }
 
-func (x Measure_Status) String() string {
+func (x Measure_Progress) String() string {
 	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
 }
 
-func (Measure_Status) Descriptor() protoreflect.EnumDescriptor {
+func (Measure_Progress) Descriptor() protoreflect.EnumDescriptor {
 	return file_yizhen_town_v1_policies_proto_enumTypes[0].Descriptor()
 }
 
-func (Measure_Status) Type() protoreflect.EnumType {
+func (Measure_Progress) Type() protoreflect.EnumType {
 	return &file_yizhen_town_v1_policies_proto_enumTypes[0]
 }
 
-func (x Measure_Status) Number() protoreflect.EnumNumber {
+func (x Measure_Progress) Number() protoreflect.EnumNumber {
 	return protoreflect.EnumNumber(x)
 }
 
-// Deprecated: Use Measure_Status.Descriptor instead.
-func (Measure_Status) EnumDescriptor() ([]byte, []int) {
+// Deprecated: Use Measure_Progress.Descriptor instead.
+func (Measure_Progress) EnumDescriptor() ([]byte, []int) {
 	return file_yizhen_town_v1_policies_proto_rawDescGZIP(), []int{1, 0}
 }
 
@@ -199,8 +199,8 @@ type Measure struct {
 	Owner string `protobuf:"bytes,3,opt,name=owner,proto3" json:"owner,omitempty"`
 	// The day it is due.
 	DueDate *date.Date `protobuf:"bytes,4,opt,name=due_date,json=dueDate,proto3" json:"due_date,omitempty"`
-	// Where it stands.
-	Status        Measure_Status `protobuf:"varint,5,opt,name=status,proto3,enum=yizhen.town.v1.Measure_Status" json:"status,omitempty"`
+	// How far it has come.
+	Progress      Measure_Progress `protobuf:"varint,5,opt,name=progress,proto3,enum=yizhen.town.v1.Measure_Progress" json:"progress,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -263,11 +263,11 @@ func (x *Measure) GetDueDate() *date.Date {
 	return nil
 }
 
-func (x *Measure) GetStatus() Measure_Status {
+func (x *Measure) GetProgress() Measure_Progress {
 	if x != nil {
-		return x.Status
+		return x.Progress
 	}
-	return Measure_STATUS_UNSPECIFIED
+	return Measure_PROGRESS_UNSPECIFIED
 }
 
 // Request of CreatePolicy.
@@ -601,19 +601,19 @@ const file_yizhen_town_v1_policies_proto_rawDesc = "" +
 	"createTime\x12@\n" +
 	"\vupdate_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
 	"updateTime:I\xeaAF\n" +
-	"\x12town.yizhen/Policy\x12\x1etowns/{town}/policies/{policy}*\bpolicies2\x06policy\"\xe1\x02\n" +
+	"\x12town.yizhen/Policy\x12\x1etowns/{town}/policies/{policy}*\bpolicies2\x06policy\"\xf3\x02\n" +
 	"\aMeasure\x12#\n" +
 	"\x05title\x18\x01 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x05title\x12$\n" +
 	"\x06action\x18\x02 \x01(\x05B\f\xe0A\x02\xbaH\x06\x1a\x04\x18\x06(\x01R\x06action\x12\"\n" +
 	"\x05owner\x18\x03 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04\x10\x01\x18dR\x05owner\x121\n" +
-	"\bdue_date\x18\x04 \x01(\v2\x11.google.type.DateB\x03\xe0A\x01R\adueDate\x12C\n" +
-	"\x06status\x18\x05 \x01(\x0e2\x1e.yizhen.town.v1.Measure.StatusB\v\xe0A\x01\xbaH\x05\x82\x01\x02\x10\x01R\x06status\"o\n" +
-	"\x06Status\x12\x16\n" +
-	"\x12STATUS_UNSPECIFIED\x10\x00\x12\x12\n" +
-	"\x0eSTATUS_PLANNED\x10\x01\x12\x14\n" +
-	"\x10STATUS_UNDER_WAY\x10\x02\x12\x0f\n" +
-	"\vSTATUS_DONE\x10\x03\x12\x12\n" +
-	"\x0eSTATUS_DROPPED\x10\x04\"\xa7\x02\n" +
+	"\bdue_date\x18\x04 \x01(\v2\x11.google.type.DateB\x03\xe0A\x01R\adueDate\x12I\n" +
+	"\bprogress\x18\x05 \x01(\x0e2 .yizhen.town.v1.Measure.ProgressB\v\xe0A\x01\xbaH\x05\x82\x01\x02\x10\x01R\bprogress\"{\n" +
+	"\bProgress\x12\x18\n" +
+	"\x14PROGRESS_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10PROGRESS_PLANNED\x10\x01\x12\x16\n" +
+	"\x12PROGRESS_UNDER_WAY\x10\x02\x12\x11\n" +
+	"\rPROGRESS_DONE\x10\x03\x12\x14\n" +
+	"\x10PROGRESS_DROPPED\x10\x04\"\xa7\x02\n" +
 	"\x13CreatePolicyRequest\x12Y\n" +
 	"\x06parent\x18\x01 \x01(\tBA\xe0A\x02\xfaA\x14\x12\x12town.yizhen/Policy\xbaH$r\"2 ^towns/[0-9]{6}-[a-z0-9-]{1,48}$R\x06parent\x128\n" +
 	"\tpolicy_id\x18\x02 \x01(\tB\x1b\xe0A\x02\xbaH\x15r\x132\x11^[a-z0-9-]{1,48}$R\bpolicyId\x129\n" +
@@ -655,7 +655,7 @@ func file_yizhen_town_v1_policies_proto_rawDescGZIP() []byte {
 var file_yizhen_town_v1_policies_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_yizhen_town_v1_policies_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_yizhen_town_v1_policies_proto_goTypes = []any{
-	(Measure_Status)(0),           // 0: yizhen.town.v1.Measure.Status
+	(Measure_Progress)(0),         // 0: yizhen.town.v1.Measure.Progress
 	(*Policy)(nil),                // 1: yizhen.town.v1.Policy
 	(*Measure)(nil),               // 2: yizhen.town.v1.Measure
 	(*CreatePolicyRequest)(nil),   // 3: yizhen.town.v1.CreatePolicyRequest
@@ -674,7 +674,7 @@ var file_yizhen_town_v1_policies_proto_depIdxs = []int32{
 	9,  // 2: yizhen.town.v1.Policy.create_time:type_name -> google.protobuf.Timestamp
 	9,  // 3: yizhen.town.v1.Policy.update_time:type_name -> google.protobuf.Timestamp
 	10, // 4: yizhen.town.v1.Measure.due_date:type_name -> google.type.Date
-	0,  // 5: yizhen.town.v1.Measure.status:type_name -> yizhen.town.v1.Measure.Status
+	0,  // 5: yizhen.town.v1.Measure.progress:type_name -> yizhen.town.v1.Measure.Progress
 	1,  // 6: yizhen.town.v1.CreatePolicyRequest.policy:type_name -> yizhen.town.v1.Policy
 	1,  // 7: yizhen.town.v1.ListPoliciesResponse.policies:type_name -> yizhen.town.v1.Policy
 	1,  // 8: yizhen.town.v1.UpdatePolicyRequest.policy:type_name -> yizhen.town.v1.Policy

@@ -450,19 +450,24 @@ func (x *Publication) GetReason() string {
 	return ""
 }
 
-// Total is the sum of the published figures of one period, division and field.
+// Total is the sum of the published figures of one period, division and field. It changes in the
+// transaction that publishes or revises a report, or moves a town to another field, and stands in the
+// journal like every other row.
 type Total struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name; the identifier is the division and the number of the field, so that names have the
+	// order of the answer: `periods/2022/totals/140525-1`.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// The period.
-	Period string `protobuf:"bytes,1,opt,name=period,proto3" json:"period,omitempty"`
+	Period string `protobuf:"bytes,2,opt,name=period,proto3" json:"period,omitempty"`
 	// The division, a county or district.
-	Division string `protobuf:"bytes,2,opt,name=division,proto3" json:"division,omitempty"`
+	Division string `protobuf:"bytes,3,opt,name=division,proto3" json:"division,omitempty"`
 	// The field.
-	Field Field `protobuf:"varint,3,opt,name=field,proto3,enum=yizhen.town.v1.Field" json:"field,omitempty"`
+	Field Field `protobuf:"varint,4,opt,name=field,proto3,enum=yizhen.town.v1.Field" json:"field,omitempty"`
 	// The sum of the towns' figures.
-	Figures *Figures `protobuf:"bytes,4,opt,name=figures,proto3" json:"figures,omitempty"`
+	Figures *Figures `protobuf:"bytes,5,opt,name=figures,proto3" json:"figures,omitempty"`
 	// How many towns it sums.
-	TownCount     int32 `protobuf:"varint,5,opt,name=town_count,json=townCount,proto3" json:"town_count,omitempty"`
+	TownCount     int32 `protobuf:"varint,6,opt,name=town_count,json=townCount,proto3" json:"town_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -495,6 +500,13 @@ func (x *Total) ProtoReflect() protoreflect.Message {
 // Deprecated: Use Total.ProtoReflect.Descriptor instead.
 func (*Total) Descriptor() ([]byte, []int) {
 	return file_yizhen_town_v1_reports_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Total) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
 }
 
 func (x *Total) GetPeriod() string {
@@ -1460,24 +1472,26 @@ const file_yizhen_town_v1_reports_proto_rawDesc = "" +
 	"\fresearch_fen\x18\x06 \x01(\x03B\n" +
 	"\xe0A\x01\xbaH\x04\"\x02(\x00R\vresearchFen\x12B\n" +
 	"\x17above_scale_enterprises\x18\a \x01(\x03B\n" +
-	"\xe0A\x01\xbaH\x04\"\x02(\x00R\x15aboveScaleEnterprises\"\xb6\x02\n" +
-	"\vPublication\x121\n" +
-	"\afigures\x18\x01 \x01(\v2\x17.yizhen.town.v1.FiguresR\afigures\x12:\n" +
-	"\x06status\x18\x02 \x01(\x0e2\".yizhen.town.v1.Publication.StatusR\x06status\x12=\n" +
-	"\fpublish_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vpublishTime\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\"a\n" +
+	"\xe0A\x01\xbaH\x04\"\x02(\x00R\x15aboveScaleEnterprises\"\xca\x02\n" +
+	"\vPublication\x126\n" +
+	"\afigures\x18\x01 \x01(\v2\x17.yizhen.town.v1.FiguresB\x03\xe0A\x03R\afigures\x12?\n" +
+	"\x06status\x18\x02 \x01(\x0e2\".yizhen.town.v1.Publication.StatusB\x03\xe0A\x03R\x06status\x12B\n" +
+	"\fpublish_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\vpublishTime\x12\x1b\n" +
+	"\x06reason\x18\x04 \x01(\tB\x03\xe0A\x03R\x06reason\"a\n" +
 	"\x06Status\x12\x16\n" +
 	"\x12STATUS_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rSTATUS_NORMAL\x10\x01\x12\x16\n" +
 	"\x12STATUS_PROVISIONAL\x10\x02\x12\x14\n" +
-	"\x10STATUS_ESTIMATED\x10\x03\"\xba\x01\n" +
-	"\x05Total\x12\x16\n" +
-	"\x06period\x18\x01 \x01(\tR\x06period\x12\x1a\n" +
-	"\bdivision\x18\x02 \x01(\tR\bdivision\x12+\n" +
-	"\x05field\x18\x03 \x01(\x0e2\x15.yizhen.town.v1.FieldR\x05field\x121\n" +
-	"\afigures\x18\x04 \x01(\v2\x17.yizhen.town.v1.FiguresR\afigures\x12\x1d\n" +
+	"\x10STATUS_ESTIMATED\x10\x03\"\xb4\x02\n" +
+	"\x05Total\x12\x17\n" +
+	"\x04name\x18\x01 \x01(\tB\x03\xe0A\bR\x04name\x12\x1b\n" +
+	"\x06period\x18\x02 \x01(\tB\x03\xe0A\x03R\x06period\x12\x1f\n" +
+	"\bdivision\x18\x03 \x01(\tB\x03\xe0A\x03R\bdivision\x120\n" +
+	"\x05field\x18\x04 \x01(\x0e2\x15.yizhen.town.v1.FieldB\x03\xe0A\x03R\x05field\x126\n" +
+	"\afigures\x18\x05 \x01(\v2\x17.yizhen.town.v1.FiguresB\x03\xe0A\x03R\afigures\x12\"\n" +
 	"\n" +
-	"town_count\x18\x05 \x01(\x05R\ttownCount\"\x96\x01\n" +
+	"town_count\x18\x06 \x01(\x05B\x03\xe0A\x03R\ttownCount:F\xeaAC\n" +
+	"\x11town.yizhen/Total\x12\x1fperiods/{period}/totals/{total}*\x06totals2\x05total\"\x96\x01\n" +
 	"\x17SummarizeReportsRequest\x12F\n" +
 	"\x06period\x18\x01 \x01(\tB.\xe0A\x02\xbaH(r&2$^[0-9]{4}(Q[1-4]|-(0[1-9]|1[0-2]))?$R\x06period\x123\n" +
 	"\bdivision\x18\x02 \x01(\tB\x17\xe0A\x01\xbaH\x11r\x0f2\r^([0-9]{6})?$R\bdivision\"\x93\x01\n" +

@@ -179,7 +179,7 @@ type TownRegistryClient interface {
 	GetPolicy(ctx context.Context, in *GetPolicyRequest, opts ...grpc.CallOption) (*Policy, error)
 	// Lists policies; `towns/-` lists those of every town.
 	ListPolicies(ctx context.Context, in *ListPoliciesRequest, opts ...grpc.CallOption) (*ListPoliciesResponse, error)
-	// Changes a policy, for example the status of its measures.
+	// Changes a policy, for example the progress of its measures.
 	UpdatePolicy(ctx context.Context, in *UpdatePolicyRequest, opts ...grpc.CallOption) (*Policy, error)
 	// Enters a batch before towns are designated in it.
 	CreateBatch(ctx context.Context, in *CreateBatchRequest, opts ...grpc.CallOption) (*Batch, error)
@@ -873,7 +873,7 @@ type TownRegistryServer interface {
 	GetPolicy(context.Context, *GetPolicyRequest) (*Policy, error)
 	// Lists policies; `towns/-` lists those of every town.
 	ListPolicies(context.Context, *ListPoliciesRequest) (*ListPoliciesResponse, error)
-	// Changes a policy, for example the status of its measures.
+	// Changes a policy, for example the progress of its measures.
 	UpdatePolicy(context.Context, *UpdatePolicyRequest) (*Policy, error)
 	// Enters a batch before towns are designated in it.
 	CreateBatch(context.Context, *CreateBatchRequest) (*Batch, error)
