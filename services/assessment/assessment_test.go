@@ -100,7 +100,9 @@ func (b *bureau) as(name string) assessmentv1.AssessmentClient {
 }
 
 // on moves the clock to ten in the morning of a day, in the city.
-func (b *bureau) on(year, month, day int) { b.clock.Set(civil.Start(civil.New(year, month, day)).Add(10 * time.Hour)) }
+func (b *bureau) on(year, month, day int) {
+	b.clock.Set(civil.Start(civil.New(year, month, day)).Add(10 * time.Hour))
+}
 
 func aSet() *assessmentv1.IndicatorSet {
 	return &assessmentv1.IndicatorSet{
@@ -259,7 +261,7 @@ func TestWholeCampaign(t *testing.T) {
 		t.Errorf("scored: %v", card)
 	}
 	ranked := got(b.as(city).RankScorecards(t.Context(), &assessmentv1.RankScorecardsRequest{Parent: annual})).must(t)
-	want := "MANUFACTURING: 1 casting 9250, 2 silk 8500, 3 steel 7600; SPECIALTY_AGRICULTURE: 1 wine 10000"
+	want := "MANUFACTURING: 1 casting 9250, 2 silk 8400, 3 steel 7600; SPECIALTY_AGRICULTURE: 1 wine 10000"
 	if said := say(ranked); said != want {
 		t.Errorf("the ranking is %s, want %s", said, want)
 	}

@@ -70,7 +70,7 @@ func (s *Server) CollectCampaign(ctx context.Context, req *assessmentv1.CollectC
 		c.CollectTime = timestamppb.New(tx.Now())
 		c.Pins = found.pins
 		c.IndicatorSetEvidence = evidenceOf(s.db.Service(), pinned)
-		c.TownCount = int32(len(found.cards)) //nolint:gosec // maxTowns bounds it
+		c.TownCount = int32(len(found.cards)) // maxTowns bounds it
 		return nil
 	})
 }
