@@ -2,6 +2,7 @@ package assessment_test
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -437,6 +438,52 @@ func TestCollectAgainReplaces(t *testing.T) {
 	wantRefusal(t, err, codes.NotFound, typev1.Reason_REASON_RESOURCE_NOT_FOUND)
 }
 
+func TestCollectIsBounded(t *testing.T) {
+	b := open(t)
+	b.begin("")
+	var towns []*townv1.Town
+	var designations []*townv1.Designation
+	for i := range 197 {
+		name := fmt.Sprintf("towns/140502-%03d", i)
+		towns = append(towns, &townv1.Town{Name: name, Division: "140502", Field: townv1.Field_FIELD_MANUFACTURING})
+		designations = append(designations, &townv1.Designation{Name: name + "/designations/municipal",
+			Level: townv1.Level_LEVEL_MUNICIPAL, State: townv1.Designation_STATE_DESIGNATED})
+	}
+	put(b.peers, b.peers.townDB, b.peers.towns, towns...)
+	put(b.peers, b.peers.townDB, b.peers.designations, designations...)
+	_, err := b.step("collect")
+	wantRefusal(t, err, codes.FailedPrecondition, assessmentv1.Reason_REASON_SOURCE_TOO_LARGE, "source=towns", "limit=200")
+	b.peers.designation(silk, townv1.Level_LEVEL_MUNICIPAL, townv1.Designation_STATE_LAPSED)
+	if c := got(b.step("collect")).must(t); c.GetTownCount() != 200 {
+		t.Errorf("collected: %v", c)
+	}
+	got(b.step("score")).must(t)
+}
+
+func TestCollectRefusesSumsThatDoNotFit(t *testing.T) {
+	b := open(t)
+	b.begin("")
+	put(b.peers, b.peers.fundDB, b.peers.awards,
+		&fundv1.Award{Name: "awards/140525-a", Town: casting, AmountFen: math.MaxInt64},
+		&fundv1.Award{Name: "awards/140525-b", Town: casting, AmountFen: 1})
+	_, err := b.step("collect")
+	wantRefusal(t, err, codes.InvalidArgument, typev1.Reason_REASON_AMOUNT_OVERFLOW, "town="+casting, "fact=awarded_fen")
+}
+
+func TestCollectGivesWayToAnotherCollection(t *testing.T) {
+	b := open(t)
+	b.begin("")
+	between := func() {
+		b.peers.onAssets.Store(nil)
+		if _, err := b.step("collect"); err != nil {
+			t.Error(err)
+		}
+	}
+	b.peers.onAssets.Store(&between)
+	_, err := b.step("collect")
+	wantRefusal(t, err, codes.Aborted, typev1.Reason_REASON_STALE_ETAG)
+}
+
 func TestCollectNeedsTowns(t *testing.T) {
 	b := open(t)
 	b.begin("")
@@ -492,6 +539,25 @@ func TestVerifyGoesByThePinnedSet(t *testing.T) {
 	if !res.GetEqual() {
 		t.Errorf("differences: %v", res.GetDifferences())
 	}
+}
+
+func TestVerifyNeedsThePinnedSet(t *testing.T) {
+	b := open(t)
+	b.begin("score")
+	campaigns := store.NewTable[*assessmentv1.Campaign]()
+	err := b.db.Update(t.Context(), journal.Origin{Actor: "intruder"}, func(tx *journal.Tx) error {
+		c, err := campaigns.Get(tx, annual)
+		if err != nil {
+			return err
+		}
+		c.IndicatorSetEvidence.Revision--
+		return campaigns.Update(tx, c)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = b.as(city).VerifyScorecard(t.Context(), &assessmentv1.VerifyScorecardRequest{Name: castsCard})
+	wantRefusal(t, err, codes.DataLoss, typev1.Reason_REASON_JOURNAL_CORRUPT)
 }
 
 func TestAppeal(t *testing.T) {
@@ -818,4 +884,88 @@ func TestFactDefinitions(t *testing.T) {
 	}
 	_, err := a.GetFactDefinition(ctx, &assessmentv1.GetFactDefinitionRequest{Name: "factDefinitions/none"})
 	wantRefusal(t, err, codes.NotFound, typev1.Reason_REASON_RESOURCE_NOT_FOUND)
+}
+
+func TestStandardRefusals(t *testing.T) {
+	b := open(t)
+	b.begin("announce")
+	a, ctx := b.as(city), t.Context()
+	got(a.CreateGoal(ctx, &assessmentv1.CreateGoalRequest{GoalId: "2025-municipal-towns", Goal: aGoal()})).must(t)
+	got(a.CreateAppeal(ctx, &assessmentv1.CreateAppealRequest{AppealId: "140525-a", Appeal: &assessmentv1.Appeal{Scorecard: castsCard, Statement: "x"}})).must(t)
+	noTarget, noWeight := aGoal(), aSet()
+	noTarget.TargetValue = 0
+	noWeight.Indicators[1].WeightPoints = 0
+	noPeriod := aCampaign()
+	noPeriod.Period = "2022Q5"
+	for _, c := range []struct {
+		name   string
+		call   func() (any, error)
+		code   codes.Code
+		reason protoreflect.Enum
+		facts  []string
+	}{
+		{"a set that is there", func() (any, error) {
+			return a.CreateIndicatorSet(ctx, &assessmentv1.CreateIndicatorSetRequest{IndicatorSetId: "2022-standard", IndicatorSet: aSet()})
+		}, codes.AlreadyExists, typev1.Reason_REASON_RESOURCE_EXISTS, []string{"resource=" + set2022}},
+		{"a campaign that is there", func() (any, error) {
+			return a.CreateCampaign(ctx, &assessmentv1.CreateCampaignRequest{CampaignId: "2022-annual", Campaign: aCampaign()})
+		}, codes.AlreadyExists, typev1.Reason_REASON_RESOURCE_EXISTS, []string{"resource=" + annual}},
+		{"an appeal that is there", func() (any, error) {
+			return a.CreateAppeal(ctx, &assessmentv1.CreateAppealRequest{AppealId: "140525-a", Appeal: &assessmentv1.Appeal{Scorecard: castsCard, Statement: "x"}})
+		}, codes.AlreadyExists, typev1.Reason_REASON_RESOURCE_EXISTS, nil},
+		{"a goal without a target", func() (any, error) {
+			return a.CreateGoal(ctx, &assessmentv1.CreateGoalRequest{GoalId: "other", Goal: noTarget})
+		}, codes.InvalidArgument, typev1.Reason_REASON_INVALID_FIELD, []string{"field=goal.target_value"}},
+		{"an indicator without a weight", func() (any, error) {
+			return a.CreateIndicatorSet(ctx, &assessmentv1.CreateIndicatorSetRequest{IndicatorSetId: "other", IndicatorSet: noWeight})
+		}, codes.InvalidArgument, typev1.Reason_REASON_INVALID_FIELD, []string{"field=indicator_set.indicators[1].weight_points"}},
+		{"a fifth quarter", func() (any, error) {
+			return a.CreateCampaign(ctx, &assessmentv1.CreateCampaignRequest{CampaignId: "2022-other", Campaign: noPeriod})
+		}, codes.InvalidArgument, typev1.Reason_REASON_INVALID_FIELD, []string{"field=campaign.period"}},
+		{"a document of the 31st of June", func() (any, error) {
+			return a.DismissAppeal(ctx, &assessmentv1.DismissAppealRequest{Name: "appeals/140525-a", Reason: "no",
+				Documents: []*typev1.Document{{Title: "x", IssueDate: &date.Date{Year: 2023, Month: 6, Day: 31}}}})
+		}, codes.InvalidArgument, typev1.Reason_REASON_INVALID_FIELD, []string{"field=documents[0].issue_date"}},
+		{"a stale etag of a goal", func() (any, error) {
+			return a.UpdateGoal(ctx, &assessmentv1.UpdateGoalRequest{Goal: &assessmentv1.Goal{Name: "goals/2025-municipal-towns", Year: 2026, Etag: "0123"}})
+		}, codes.Aborted, typev1.Reason_REASON_STALE_ETAG, nil},
+		{"a stale etag of a step", func() (any, error) {
+			return a.DismissAppeal(ctx, &assessmentv1.DismissAppealRequest{Name: "appeals/140525-a", Reason: "no", Etag: "0123"})
+		}, codes.Aborted, typev1.Reason_REASON_STALE_ETAG, nil},
+		{"a mask that names what callers do not set", func() (any, error) {
+			return a.UpdateGoal(ctx, &assessmentv1.UpdateGoalRequest{Goal: aGoal(), UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"colour"}}})
+		}, codes.InvalidArgument, typev1.Reason_REASON_INVALID_UPDATE_MASK, []string{"field=update_mask"}},
+		{"a goal that is not there", func() (any, error) {
+			return a.EvaluateGoal(ctx, &assessmentv1.EvaluateGoalRequest{Name: "goals/none"})
+		}, codes.NotFound, typev1.Reason_REASON_RESOURCE_NOT_FOUND, []string{"resource=goals/none"}},
+		{"a campaign that is not there", func() (any, error) {
+			return a.CollectCampaign(ctx, &assessmentv1.CollectCampaignRequest{Name: "campaigns/2022-none"})
+		}, codes.NotFound, typev1.Reason_REASON_RESOURCE_NOT_FOUND, nil},
+		{"a scorecard that is not there", func() (any, error) {
+			return a.VerifyScorecard(ctx, &assessmentv1.VerifyScorecardRequest{Name: annual + "/scorecards/140525-none"})
+		}, codes.NotFound, typev1.Reason_REASON_RESOURCE_NOT_FOUND, nil},
+		{"retiring without a reason", func() (any, error) {
+			return a.RetireIndicatorSet(ctx, &assessmentv1.RetireIndicatorSetRequest{Name: set2022, Reason: " "})
+		}, codes.InvalidArgument, assessmentv1.Reason_REASON_REASON_REQUIRED, []string{"field=reason"}},
+		{"an appeal of another county", func() (any, error) {
+			return b.as(gaoping).WithdrawAppeal(ctx, &assessmentv1.WithdrawAppealRequest{Name: "appeals/140525-a"})
+		}, codes.PermissionDenied, typev1.Reason_REASON_OUTSIDE_DIVISION, nil},
+		{"a county that decides its own appeal", func() (any, error) {
+			return b.as(zezhou).AcceptAppeal(ctx, &assessmentv1.AcceptAppealRequest{Name: "appeals/140525-a", Reason: "we are right"})
+		}, codes.PermissionDenied, typev1.Reason_REASON_OUTSIDE_DIVISION, nil},
+		{"no credential", func() (any, error) {
+			return b.as("").ListGoals(ctx, &assessmentv1.ListGoalsRequest{})
+		}, codes.Unauthenticated, typev1.Reason_REASON_UNAUTHENTICATED, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := c.call()
+			wantRefusal(t, err, c.code, c.reason, c.facts...)
+		})
+	}
+	withdrawn := got(b.as(zezhou).WithdrawAppeal(ctx, &assessmentv1.WithdrawAppealRequest{Name: "appeals/140525-a"})).must(t)
+	if withdrawn.GetState() != assessmentv1.Appeal_STATE_WITHDRAWN {
+		t.Errorf("withdrawn: %v", withdrawn)
+	}
+	_, err := a.DismissAppeal(ctx, &assessmentv1.DismissAppealRequest{Name: "appeals/140525-a", Reason: "no"})
+	wantRefusal(t, err, codes.FailedPrecondition, typev1.Reason_REASON_TRANSITION_NOT_PERMITTED, "state=WITHDRAWN", "permitted=")
 }

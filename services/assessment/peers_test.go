@@ -81,7 +81,10 @@ func newPeers(t testing.TB, c clock.Clock) *peers {
 // serve serves the peers on loopback and returns clients of them.
 func (p *peers) serve() assessment.Peers {
 	who := func() authn.Principal {
-		return authn.Principal{Name: self, Division: "140500", Permissions: []string{"*.get", "*.list", "journal.*"}}
+		return authn.Principal{Name: self, Division: "140500", Permissions: []string{
+			"town.towns.list", "town.designations.list", "town.enterprises.list", "town.assets.list", "project.projects.list",
+			"fund.awards.list", "journal.heads.get", "journal.changes.get", "journal.changes.list",
+		}}
 	}
 	town := rpctest.Serve(p.t, p.townDB, func(r grpc.ServiceRegistrar) {
 		townv1.RegisterTownRegistryServer(r, townPeer{peers: p})

@@ -34,6 +34,8 @@ const (
 type survey struct {
 	pins  []*assessmentv1.JournalPin
 	cards []*assessmentv1.Scorecard
+	// collections is how often the campaign had been collected when the survey began.
+	collections int32
 }
 
 // survey reads the facts of a period from all services at the same time.
