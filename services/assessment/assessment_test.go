@@ -612,6 +612,21 @@ func TestAppeal(t *testing.T) {
 	got(b.step("conclude")).must(t)
 }
 
+func TestAppealAcceptedAfterAnotherCollection(t *testing.T) {
+	b := open(t)
+	b.begin("announce")
+	ctx := t.Context()
+	filed := got(b.as(zezhou).CreateAppeal(ctx, &assessmentv1.CreateAppealRequest{AppealId: "140525-a",
+		Appeal: &assessmentv1.Appeal{Scorecard: castsCard, Statement: "x"}})).must(t)
+	for _, verb := range []string{"reopen", "collect", "score", "announce"} {
+		got(b.step(verb)).must(t)
+	}
+	got(b.as(city).AcceptAppeal(ctx, &assessmentv1.AcceptAppealRequest{Name: filed.GetName(), Reason: "still wrong"})).must(t)
+	b.on(2023, 3, 8)
+	_, err := b.step("conclude")
+	wantRefusal(t, err, codes.FailedPrecondition, assessmentv1.Reason_REASON_CORRECTION_DUE, "appeal="+filed.GetName())
+}
+
 func TestAppealOfTheWrongDivision(t *testing.T) {
 	b := open(t)
 	b.begin("announce")
