@@ -111,6 +111,9 @@ func ReadCredentials(r io.Reader) (*Credentials, error) {
 	if err := dec.Decode(&file); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("credentials: %w", err)
 	}
+	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return nil, errors.New("credentials: more than one document in the file")
+	}
 	if len(file.Principals) == 0 {
 		return nil, errors.New("credentials: no principals")
 	}

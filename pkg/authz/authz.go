@@ -88,8 +88,8 @@ func ruleOf(m protoreflect.MethodDescriptor) (r rule, err error) {
 
 func find(m protoreflect.MessageDescriptor, dotted string) (found path, err error) {
 	for step := range strings.SplitSeq(dotted, ".") {
-		if m == nil {
-			return nil, fmt.Errorf("%s leads through a field that is no message", dotted)
+		if m == nil || len(found) > 0 && found[len(found)-1].Cardinality() == protoreflect.Repeated {
+			return nil, fmt.Errorf("%s leads through a field that is no single message", dotted)
 		}
 		f := m.Fields().ByTextName(step)
 		if f == nil {
@@ -112,6 +112,9 @@ func (p path) value(m protoreflect.Message) string {
 	}
 	return m.Get(p[len(p)-1]).String()
 }
+
+// narrows tells whether the field is the one that narrows a list: the request's own `division`.
+func (p path) narrows() bool { return len(p) == 1 && p[0].Name() == "division" }
 
 // Covers tells whether a method needs a caller that is known. Those that do not are health and reflection.
 func (p *Policy) Covers(method string) bool {
@@ -146,7 +149,7 @@ func (p *Policy) CheckDivision(who *authn.Principal, method string, req proto.Me
 	touched := r.division.value(req.ProtoReflect())
 	division := DivisionOf(touched)
 	// Only the division that narrows a list may be left open: the list is then narrowed to what the caller may see.
-	if touched != "" && division == "" || touched == "" && r.division[len(r.division)-1].Name() != "division" {
+	if touched != "" && division == "" || touched == "" && !r.division.narrows() {
 		return outside(who, touched)
 	}
 	for _, d := range []string{division, DivisionOf(r.parent.value(req.ProtoReflect()))} {

@@ -34,6 +34,9 @@ const (
 // CorrelationKey is the metadata under which a caller passes on the id that ties the log lines of one request together.
 const CorrelationKey = "x-correlation-id"
 
+// maxCorrelation bounds an id in characters: it goes into every line, before anything is known of the caller.
+const maxCorrelation = 128
+
 // log writes a line for each call, and is the one place where the error of a handler becomes what its caller sees.
 type log struct{ logger *slog.Logger }
 
@@ -54,7 +57,7 @@ func noteCaller(ctx context.Context, name string) {
 
 func begin(ctx context.Context, method string) (context.Context, *call) {
 	c := &call{method: method, begun: time.Now()} //nolint:forbidigo // how long a call really took
-	if ids := metadata.ValueFromIncomingContext(ctx, CorrelationKey); len(ids) > 0 {
+	if ids := metadata.ValueFromIncomingContext(ctx, CorrelationKey); len(ids) > 0 && len(ids[0]) <= maxCorrelation {
 		c.correlation = ids[0]
 	}
 	return context.WithValue(ctx, callKey{}, c), c
@@ -117,7 +120,7 @@ func (l *log) end(ctx context.Context, c *call, err error) error {
 // recovered turns a panic of a handler into an error, which end shows to the caller as an internal fault.
 func (l *log) recovered(ctx context.Context, p any) error {
 	l.logger.LogAttrs(ctx, slog.LevelError, "panic", slog.Any(FieldError, p), slog.String(FieldStack, string(debug.Stack())))
-	return errors.New("the handler panicked")
+	return errors.New("the call panicked")
 }
 
 // visible returns the fault that a caller sees for an error. An error that nobody made a fault of is the server's own

@@ -6,6 +6,7 @@ package rpc
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"log/slog"
 	"net"
 	"time"
@@ -82,10 +83,11 @@ func NewServer(db *journal.DB, register func(grpc.ServiceRegistrar), o Options) 
 			grpc.MaxConcurrentStreams(maxStreams),
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 			grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
-			// Read from the outside in: every call is logged, also one that panics; a known caller with a valid
-			// request gets through; what the handler answers becomes a fault that callers may see.
-			grpc.ChainUnaryInterceptor(l.unary, deadline(o.CallTimeout), g.unary, recovery.UnaryServerInterceptor(rescue)),
-			grpc.ChainStreamInterceptor(l.stream, g.stream, recovery.StreamServerInterceptor(rescue)),
+			// Read from the outside in: every call is logged, and its error becomes a fault that callers may see; a
+			// panic, be it of a handler or of a check before it, ends the call and not the server; a known caller with
+			// a valid request gets through.
+			grpc.ChainUnaryInterceptor(l.unary, recovery.UnaryServerInterceptor(rescue), deadline(o.CallTimeout), g.unary),
+			grpc.ChainStreamInterceptor(l.stream, recovery.StreamServerInterceptor(rescue), g.stream),
 		),
 		health:      health.NewServer(),
 		journal:     journal.NewServer(db),
@@ -110,7 +112,13 @@ func NewServer(db *journal.DB, register func(grpc.ServiceRegistrar), o Options) 
 // away, to resume elsewhere.
 func (s *Server) Serve(ctx context.Context, lis net.Listener) error {
 	served := make(chan error, 1)
-	go func() { served <- s.grpc.Serve(lis) }()
+	go func() {
+		err := s.grpc.Serve(lis)
+		if errors.Is(err, grpc.ErrServerStopped) {
+			err = nil // the stop came before the server had begun
+		}
+		served <- err
+	}()
 	select {
 	case err := <-served:
 		return err

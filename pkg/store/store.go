@@ -60,7 +60,7 @@ type Reader interface {
 
 	// Scan yields the entries with from <= key < to in order. An empty to means no upper bound.
 	// After an error it yields nothing more. In an update, it is unspecified whether a scan sees
-	// writes made while it runs; it sees those made before.
+	// writes made while it runs; it sees those made before, and misses no key that they left alone.
 	Scan(from, to []byte, order Order) iter.Seq2[Entry, error]
 }
 

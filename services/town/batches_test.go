@@ -29,7 +29,8 @@ func TestTermFollowsTheBatch(t *testing.T) {
 			d := r.designationIn("ANNOUNCED", casting, "municipal")
 			r.waitFor("designate", d)
 			b, err := r.as(city).CreateBatch(t.Context(), &townv1.CreateBatchRequest{BatchId: "2023-7", Batch: &townv1.Batch{
-				Level: townv1.Level_LEVEL_MUNICIPAL, Title: "t", Document: &typev1.Document{Title: "d"}, EffectiveDate: c.start, TermYears: c.years,
+				Level: townv1.Level_LEVEL_MUNICIPAL, Title: "t", Document: &typev1.Document{Title: "d"},
+				EffectiveDate: c.start, TermYears: c.years,
 			}})
 			ok(t, err)
 			d, err = r.as(city).DesignateTown(t.Context(), &townv1.DesignateTownRequest{Name: d.GetName(), Batch: b.GetName()})
@@ -72,9 +73,13 @@ func TestTermsOfABatchStay(t *testing.T) {
 		"term_years":     {TermYears: 5},
 	} {
 		changed.Name = "batches/2023-municipal"
-		_, err := r.as(city).UpdateBatch(t.Context(), &townv1.UpdateBatchRequest{Batch: changed, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{path}}})
+		_, err := r.as(city).UpdateBatch(t.Context(), &townv1.UpdateBatchRequest{
+			Batch: changed, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{path}},
+		})
 		wantRefusal(t, err, codes.InvalidArgument, typev1.Reason_REASON_INVALID_UPDATE_MASK)
 	}
-	_, err := r.as(zezhou).UpdateBatch(t.Context(), &townv1.UpdateBatchRequest{Batch: &townv1.Batch{Name: "batches/2023-municipal", Title: "x"}})
+	_, err := r.as(zezhou).UpdateBatch(t.Context(), &townv1.UpdateBatchRequest{
+		Batch: &townv1.Batch{Name: "batches/2023-municipal", Title: "x"},
+	})
 	wantRefusal(t, err, codes.PermissionDenied, typev1.Reason_REASON_OUTSIDE_DIVISION)
 }

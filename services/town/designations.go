@@ -162,9 +162,11 @@ func (s *Server) WithdrawDesignation(ctx context.Context, req *townv1.WithdrawDe
 	return s.stepDesignation(ctx, "withdraw", req, nil)
 }
 
-// stepDesignation takes one step of the lifecycle and records who took it. The rule, if there is one, says what more the
-// step needs and what it brings.
-func (s *Server) stepDesignation(ctx context.Context, verb string, req record.StepRequest, rule func(*journal.Tx, *townv1.Designation) error) (*townv1.Designation, error) {
+// designationRule says what more a step needs than the right state, and changes the designation by what it brings.
+type designationRule func(*journal.Tx, *townv1.Designation) error
+
+// stepDesignation takes one step of the lifecycle and records who took it; a nil rule adds nothing.
+func (s *Server) stepDesignation(ctx context.Context, verb string, req record.StepRequest, rule designationRule) (*townv1.Designation, error) {
 	return record.Step(ctx, s.db, s.designations, req, func(tx *journal.Tx, d *townv1.Designation) error {
 		next, err := advance(DesignationLifecycle, d.GetState(), verb, req)
 		if err != nil {
@@ -181,14 +183,19 @@ func (s *Server) stepDesignation(ctx context.Context, verb string, req record.St
 	})
 }
 
-// holds tells whether a designation is there and holds. A warning does not end it, and neither does the end of the term:
-// that is for the city to decide, by letting it lapse.
-func (s *Server) holds(r store.Reader, name string) (bool, error) {
-	d, err := s.designations.Get(r, name)
-	if errors.Is(err, store.ErrNotFound) {
-		return false, nil
+// holds tells whether one of these designations is there and holds. A warning does not end it, and neither does the end
+// of its term: that is for the city to decide, by letting it lapse.
+func (s *Server) holds(r store.Reader, names ...string) (bool, error) {
+	for _, name := range names {
+		d, err := s.designations.Get(r, name)
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		if err != nil || d.GetState() == designated || d.GetState() == warned {
+			return err == nil, err
+		}
 	}
-	return d.GetState() == designated || d.GetState() == warned, err
+	return false, nil
 }
 
 // The identifier of a designation is its level.

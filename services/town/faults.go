@@ -19,6 +19,9 @@ import (
 	"github.com/yizhen/yizhen/services/town/totals"
 )
 
+// The faults stand in the order of the contract's list of reasons, those that other services answer too at the end. A
+// fault says in Chinese and English which rule was broken and what to do, and names what it is about for programs.
+
 func divisionMismatch(id, division string) error {
 	return fault.New(codes.InvalidArgument, townv1.Reason_REASON_DIVISION_MISMATCH,
 		fmt.Sprintf("专业镇标识 %s 须以其区划代码 %s 开头", id, division),
@@ -105,30 +108,23 @@ func reasonRequired(verb string) error {
 		fault.Field("reason", "is required for this step"), fault.With("verb", verb))
 }
 
-func calendarInvalid(wrong []fault.Detail, texts []string) error {
-	all := strings.Join(texts, "; ")
+// calendarInvalid names every date that is wrong: a calendar is typed in from a notice and corrected in one go.
+func calendarInvalid(wrong []wrongDate) error {
+	var zh, en []string
+	var about []fault.Detail
+	for _, w := range wrong {
+		zh = append(zh, w.path+" "+w.zh)
+		en = append(en, w.path+" "+w.en)
+		about = append(about, fault.Field(w.path, w.en))
+	}
 	return fault.New(codes.InvalidArgument, townv1.Reason_REASON_CALENDAR_INVALID,
-		"节假日安排有误："+all, "the holiday calendar is wrong: "+all, wrong...)
+		"节假日安排有误："+strings.Join(zh, "；"), "the holiday calendar is wrong: "+strings.Join(en, "; "), about...)
 }
 
 func townNotDesignated(town string) error {
 	return fault.New(codes.FailedPrecondition, townv1.Reason_REASON_TOWN_NOT_DESIGNATED,
 		town+" 尚无有效认定，不能报送统计报表", town+" holds no designation, so nothing is reported for it",
 		fault.With("resource", town))
-}
-
-// stepFault makes a fault of what a lifecycle table answers.
-func stepFault(name string, err error) error {
-	var no *lifecycle.NotPermittedError
-	if !errors.As(err, &no) {
-		return err
-	}
-	zh := name + " 处于 " + no.State + " 状态，不能执行 " + no.Verb
-	if len(no.Permitted) > 0 {
-		zh += "；可执行：" + strings.Join(no.Permitted, "、")
-	}
-	return fault.New(codes.FailedPrecondition, typev1.Reason_REASON_TRANSITION_NOT_PERMITTED, zh, name+": "+no.Error(),
-		fault.With("state", no.State), fault.With("verb", no.Verb), fault.With("permitted", strings.Join(no.Permitted, ",")))
 }
 
 func calendarNotLoaded(year int32) error {

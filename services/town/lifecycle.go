@@ -65,7 +65,8 @@ var ReportLifecycle = lifecycle.Table[townv1.Report_State]{
 // needsReason has the verbs that the contract wants a reason for: those that go against a town or a published figure.
 var needsReason = map[string]bool{"return": true, "reject": true, "warn": true, "revoke": true, "revise": true}
 
-// advance returns the state that a step leads to, or the fault that says why it cannot be taken.
+// advance returns the state that a step leads to, or why it cannot be taken. What the table does not permit becomes a
+// fault in package rpc, the same for every service.
 func advance[S protoreflect.Enum](life lifecycle.Table[S], from S, verb string, req record.StepRequest) (S, error) {
 	if needsReason[verb] && strings.TrimSpace(req.GetReason()) == "" {
 		return from, reasonRequired(verb)
@@ -73,9 +74,5 @@ func advance[S protoreflect.Enum](life lifecycle.Table[S], from S, verb string, 
 	if err := checkDocuments("documents", req.GetDocuments()); err != nil {
 		return from, err
 	}
-	next, err := life.Next(from, verb)
-	if err != nil {
-		return from, stepFault(req.GetName(), err)
-	}
-	return next, nil
+	return life.Next(from, verb)
 }

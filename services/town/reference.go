@@ -8,7 +8,6 @@ import (
 	"google.golang.org/genproto/googleapis/type/date"
 
 	"github.com/yizhen/yizhen/pkg/civil"
-	"github.com/yizhen/yizhen/pkg/fault"
 	"github.com/yizhen/yizhen/pkg/journal"
 	"github.com/yizhen/yizhen/pkg/record"
 	townv1 "github.com/yizhen/yizhen/proto/yizhen/town/v1"
@@ -72,40 +71,41 @@ func (s *Server) UpdateHolidayCalendar(ctx context.Context, req *townv1.UpdateHo
 
 func calendarName(year int32) string { return fmt.Sprintf("holidayCalendars/%04d", year) }
 
-// checkCalendar is the rule of what a calendar may become. It names every date that is wrong, since calendars are typed
-// in from a notice and corrected in one go.
+// checkCalendar is the rule of what a calendar may become.
 func checkCalendar(_ *journal.Tx, _, after *townv1.HolidayCalendar) error {
-	var wrong []fault.Detail
-	var texts []string
+	if wrong := wrongDates(after); len(wrong) > 0 {
+		return calendarInvalid(wrong)
+	}
+	return nil
+}
+
+// wrongDate is a date of a calendar that is wrong, and why.
+type wrongDate struct{ path, zh, en string }
+
+func wrongDates(c *townv1.HolidayCalendar) (wrong []wrongDate) {
 	given := map[string]bool{}
 	check := func(field string, dates []*date.Date, madeUp bool) {
 		for i, d := range dates {
-			problem := ""
+			w := wrongDate{path: fmt.Sprintf("holiday_calendar.%s[%d]", field, i)}
 			switch {
 			case !civil.Valid(d):
-				problem = "is no day of the calendar, with year, month and day"
-			case calendarName(d.GetYear()) != after.GetName():
-				problem = "lies outside the year of the calendar"
+				w.zh, w.en = "不是完整有效的日期", "is no day of the calendar, with year, month and day"
+			case calendarName(d.GetYear()) != c.GetName():
+				w.zh, w.en = "不在该年度内", "lies outside the year of the calendar"
 			case given[civil.Text(d)]:
-				problem = "is given twice"
+				w.zh, w.en = "重复", "is given twice"
 			case madeUp && !weekend(d):
-				problem = "is a make-up day and no day of the week-end"
-			}
-			if problem == "" {
+				w.zh, w.en = "是调休上班日，但不是周末", "is a make-up day and no day of the week-end"
+			default:
 				given[civil.Text(d)] = true
 				continue
 			}
-			path := fmt.Sprintf("holiday_calendar.%s[%d]", field, i)
-			wrong = append(wrong, fault.Field(path, problem))
-			texts = append(texts, path+" "+problem)
+			wrong = append(wrong, w)
 		}
 	}
-	check("holidays", after.GetHolidays(), false)
-	check("make_up_workdays", after.GetMakeUpWorkdays(), true)
-	if len(wrong) > 0 {
-		return calendarInvalid(wrong, texts)
-	}
-	return nil
+	check("holidays", c.GetHolidays(), false)
+	check("make_up_workdays", c.GetMakeUpWorkdays(), true)
+	return wrong
 }
 
 func weekend(d *date.Date) bool {

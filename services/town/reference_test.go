@@ -27,7 +27,9 @@ func TestCalendarsAreChecked(t *testing.T) {
 			Holidays: days(2024, 1, 1, 2), MakeUpWorkdays: days(2025, 9, 26, 26)}, []string{"holidays[0]", "holidays[1]", "make_up_workdays[0]"}},
 	} {
 		t.Run(c.shows, func(t *testing.T) {
-			_, err := r.as(city).CreateHolidayCalendar(t.Context(), &townv1.CreateHolidayCalendarRequest{HolidayCalendarId: "2025", HolidayCalendar: c.sent})
+			_, err := r.as(city).CreateHolidayCalendar(t.Context(), &townv1.CreateHolidayCalendarRequest{
+				HolidayCalendarId: "2025", HolidayCalendar: c.sent,
+			})
 			var facts []string
 			for _, f := range c.fields {
 				facts = append(facts, "field=holiday_calendar."+f)
@@ -46,8 +48,12 @@ func TestCountiesReadReferenceDataAndDoNotWriteIt(t *testing.T) {
 	c, ctx := r.as(zezhou), t.Context()
 	r.must(c.GetDivision(ctx, &townv1.GetDivisionRequest{Name: "divisions/140581"}))
 	r.must(c.GetHolidayCalendar(ctx, &townv1.GetHolidayCalendarRequest{Name: "holidayCalendars/2023"}))
-	_, err := c.CreateDivision(ctx, &townv1.CreateDivisionRequest{DivisionId: "140522", Division: &townv1.Division{TitleZh: "阳城县", TitleEn: "Yangcheng"}})
+	_, err := c.CreateDivision(ctx, &townv1.CreateDivisionRequest{
+		DivisionId: "140522", Division: &townv1.Division{TitleZh: "阳城县", TitleEn: "Yangcheng"},
+	})
 	wantRefusal(t, err, codes.PermissionDenied, typev1.Reason_REASON_OUTSIDE_DIVISION)
-	_, err = c.CreateHolidayCalendar(ctx, &townv1.CreateHolidayCalendarRequest{HolidayCalendarId: "2025", HolidayCalendar: &townv1.HolidayCalendar{}})
+	_, err = c.CreateHolidayCalendar(ctx, &townv1.CreateHolidayCalendarRequest{
+		HolidayCalendarId: "2025", HolidayCalendar: &townv1.HolidayCalendar{},
+	})
 	wantRefusal(t, err, codes.PermissionDenied, typev1.Reason_REASON_OUTSIDE_DIVISION)
 }

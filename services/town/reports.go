@@ -18,15 +18,11 @@ func (s *Server) CreateReport(ctx context.Context, req *townv1.CreateReportReque
 		if err := s.checkTown(tx, town); err != nil {
 			return nil, err
 		}
-		municipal, err := s.holds(tx, municipalOf(town))
+		held, err := s.holds(tx, municipalOf(town), provincialOf(town))
 		if err != nil {
 			return nil, err
 		}
-		provincial, err := s.holds(tx, provincialOf(town))
-		if err != nil {
-			return nil, err
-		}
-		if !municipal && !provincial {
+		if !held {
 			return nil, townNotDesignated(town)
 		}
 		r := record.New(req.GetReport(), town+"/reports/"+req.GetReportId())
@@ -44,7 +40,8 @@ func (s *Server) GetReport(ctx context.Context, req *townv1.GetReportRequest) (*
 // ListReports implements the TownRegistry service.
 func (s *Server) ListReports(ctx context.Context, req *townv1.ListReportsRequest) (*townv1.ListReportsResponse, error) {
 	ofPeriod := func(r *townv1.Report) bool { return req.GetPeriod() == "" || r.GetPeriod() == req.GetPeriod() }
-	reports, next, err := record.ListWhere(ctx, s.db, s.reports, authz.Rows(ctx, req.GetParent(), req.GetDivision()), req, ofPeriod)
+	rows := authz.Rows(ctx, req.GetParent(), req.GetDivision())
+	reports, next, err := record.ListWhere(ctx, s.db, s.reports, rows, req, ofPeriod)
 	if err != nil {
 		return nil, err
 	}
@@ -74,14 +71,14 @@ func (s *Server) VerifyReport(ctx context.Context, req *townv1.VerifyReportReque
 // PublishReport implements the TownRegistry service.
 func (s *Server) PublishReport(ctx context.Context, req *townv1.PublishReportRequest) (*townv1.Report, error) {
 	return s.stepReport(ctx, "publish", req, func(tx *journal.Tx, r *townv1.Report) error {
-		return s.publish(tx, r, r.GetFigures(), req.GetStatus(), "")
+		return s.publish(tx, r, &townv1.Publication{Figures: r.GetFigures(), Status: req.GetStatus()})
 	})
 }
 
 // ReviseReport implements the TownRegistry service. What was drafted and what was published before stays as it was.
 func (s *Server) ReviseReport(ctx context.Context, req *townv1.ReviseReportRequest) (*townv1.Report, error) {
 	return s.stepReport(ctx, "revise", req, func(tx *journal.Tx, r *townv1.Report) error {
-		return s.publish(tx, r, req.GetFigures(), req.GetStatus(), req.GetReason())
+		return s.publish(tx, r, &townv1.Publication{Figures: req.GetFigures(), Status: req.GetStatus(), Reason: req.GetReason()})
 	})
 }
 
@@ -95,9 +92,11 @@ func (s *Server) SummarizeReports(ctx context.Context, req *townv1.SummarizeRepo
 	return s.summarize(ctx, req.GetPeriod(), authz.Scope(ctx, req.GetDivision()))
 }
 
-// stepReport takes one step of the lifecycle and records who took it. The rule, if there is one, says what the step
-// brings.
-func (s *Server) stepReport(ctx context.Context, verb string, req record.StepRequest, rule func(*journal.Tx, *townv1.Report) error) (*townv1.Report, error) {
+// reportRule changes a report by what a step brings.
+type reportRule func(*journal.Tx, *townv1.Report) error
+
+// stepReport takes one step of the lifecycle and records who took it; a nil rule brings nothing.
+func (s *Server) stepReport(ctx context.Context, verb string, req record.StepRequest, rule reportRule) (*townv1.Report, error) {
 	return record.Step(ctx, s.db, s.reports, req, func(tx *journal.Tx, r *townv1.Report) error {
 		next, err := advance(ReportLifecycle, r.GetState(), verb, req)
 		if err != nil {
@@ -114,21 +113,20 @@ func (s *Server) stepReport(ctx context.Context, verb string, req record.StepReq
 	})
 }
 
-// publish makes figures those that hold, for the report and in the totals.
-func (s *Server) publish(tx *journal.Tx, r *townv1.Report, figures *townv1.Figures, status townv1.Publication_Status, reason string) error {
-	if status == townv1.Publication_STATUS_UNSPECIFIED {
-		status = townv1.Publication_STATUS_NORMAL
+// publish makes the figures of a publication those in force, for the report and in the totals.
+func (s *Server) publish(tx *journal.Tx, r *townv1.Report, p *townv1.Publication) error {
+	if p.GetStatus() == townv1.Publication_STATUS_UNSPECIFIED {
+		p.Status = townv1.Publication_STATUS_NORMAL
 	}
+	p.PublishTime = timestamppb.New(tx.Now())
 	town, err := record.Load(tx, s.towns, townOf(r.GetName()))
 	if err != nil {
 		return err
 	}
-	if err := s.recount(tx, r.GetPeriod(), town, inForce(r), figures); err != nil {
+	if err := s.recount(tx, r.GetPeriod(), town, inForce(r), p.GetFigures()); err != nil {
 		return err
 	}
-	r.Publications = append(r.Publications, &townv1.Publication{
-		Figures: figures, Status: status, PublishTime: timestamppb.New(tx.Now()), Reason: reason,
-	})
+	r.Publications = append(r.Publications, p)
 	return nil
 }
 

@@ -153,14 +153,14 @@ func TestStandardMethodsUnderATown(t *testing.T) {
 
 			_, err := r.call(city, "Create"+c.one, c.creation(under("towns/140525-nowhere"), c.id, ""))
 			wantRefusal(t, err, codes.NotFound, typev1.Reason_REASON_RESOURCE_NOT_FOUND, "resource=towns/140525-nowhere")
-			for method, request := range map[string]string{
-				"Create" + c.one:      c.creation(under(silk), c.id, ""),
-				"Get" + c.one:         fmt.Sprintf(`{"name":%q}`, all[2]),
-				"Update" + c.one:      fmt.Sprintf(`{%q:{"name":%q,%q:"x"}}`, c.word, all[2], c.text),
-				"List" + c.many:       `{"parent":"towns/-","division":"140581"}`,
-				"List" + c.many + " ": fmt.Sprintf(`{"parent":%q}`, silk),
+			for _, outside := range []struct{ method, request string }{
+				{"Create" + c.one, c.creation(under(silk), c.id, "")},
+				{"Get" + c.one, fmt.Sprintf(`{"name":%q}`, all[2])},
+				{"Update" + c.one, fmt.Sprintf(`{%q:{"name":%q,%q:"x"}}`, c.word, all[2], c.text)},
+				{"List" + c.many, `{"parent":"towns/-","division":"140581"}`},
+				{"List" + c.many, fmt.Sprintf(`{"parent":%q}`, silk)},
 			} {
-				_, err := r.call(zezhou, strings.TrimSpace(method), request)
+				_, err := r.call(zezhou, outside.method, outside.request)
 				wantRefusal(t, err, codes.PermissionDenied, typev1.Reason_REASON_OUTSIDE_DIVISION)
 			}
 			r.tryOne(c, all[0], c.creation(under(casting), c.id, ""))
@@ -237,7 +237,7 @@ func (r *registry) tryOne(c collection, name, creation string) {
 			fmt.Sprintf(`{%q:{"name":%q%s},"update_mask":%q,"request_id":%q}`, c.word, name, fields, mask, requestID))
 	}
 	to := func(value string) string { return fmt.Sprintf(`,%q:%q`, c.text, value) }
-	after, err := update(to("second"), protojsonMask(c.mask), "change-1")
+	after, err := update(to("second"), maskJSON(c.mask), "change-1")
 	ok(t, err)
 	want := proto.Clone(before.Interface()).ProtoReflect()
 	for _, field := range []string{c.mask, "etag", "update_time"} {
@@ -250,12 +250,12 @@ func (r *registry) tryOne(c collection, name, creation string) {
 
 	// What was answered to a request id is answered again, and nothing is done.
 	head := r.head()
-	again, err := update(to("second"), protojsonMask(c.mask), "change-1")
+	again, err := update(to("second"), maskJSON(c.mask), "change-1")
 	ok(t, err)
 	if !proto.Equal(again.Interface(), after.Interface()) || r.head() != head {
 		t.Errorf("the request sent again was answered %v and moved the journal from %d to %d", again.Interface(), head, r.head())
 	}
-	_, err = update(to("third"), protojsonMask(c.mask), "change-1")
+	_, err = update(to("third"), maskJSON(c.mask), "change-1")
 	wantRefusal(t, err, codes.AlreadyExists, typev1.Reason_REASON_REQUEST_ID_REUSED, "request_id=change-1")
 
 	_, err = update(to("third")+fmt.Sprintf(`,"etag":%q`, text(before, "etag")), "", "")
@@ -307,8 +307,8 @@ func missing(name string) string {
 	}
 }
 
-// protojsonMask writes a field of a mask as JSON has it.
-func protojsonMask(field string) string {
+// maskJSON writes a field of a mask as JSON has it.
+func maskJSON(field string) string {
 	head, tail, found := strings.Cut(field, "_")
 	if !found {
 		return field

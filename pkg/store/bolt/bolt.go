@@ -22,6 +22,10 @@ var bucket = []byte("yizhen")
 // lockTimeout bounds the wait for another process that has the file open.
 const lockTimeout = time.Second
 
+// mapped is how much address space a file gets from the start; it costs none of memory or disk. A commit that outgrows
+// it waits for every reader under way, and new readers wait for the commit: with room ahead that is as good as never.
+const mapped = 1 << 30
+
 // Store is a store in a bbolt file.
 type Store struct{ db *bbolt.DB }
 
@@ -30,8 +34,9 @@ var _ store.Store = (*Store)(nil)
 // Open opens the file, and creates it if it is not there. Only one process can have it open.
 func Open(path string) (*Store, error) {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
-		Timeout:      lockTimeout,
-		FreelistType: bbolt.FreelistMapType,
+		Timeout:         lockTimeout,
+		FreelistType:    bbolt.FreelistMapType,
+		InitialMmapSize: mapped,
 	})
 	if errors.Is(err, bbolt.ErrTimeout) {
 		return nil, fmt.Errorf("open store %s: another process has it open", path)
@@ -55,7 +60,7 @@ func (s *Store) View(ctx context.Context, fn func(store.Reader) error) error {
 		return err
 	}
 	return translate(s.db.View(func(btx *bbolt.Tx) error {
-		return fn(tx{btx.Bucket(bucket)})
+		return fn(&tx{b: btx.Bucket(bucket)})
 	}))
 }
 
@@ -65,7 +70,7 @@ func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
 		return err
 	}
 	return translate(s.db.Update(func(btx *bbolt.Tx) error {
-		if err := fn(tx{btx.Bucket(bucket)}); err != nil {
+		if err := fn(&tx{b: btx.Bucket(bucket)}); err != nil {
 			return err
 		}
 		return ctx.Err()
@@ -85,9 +90,14 @@ func translate(err error) error {
 	return err
 }
 
-type tx struct{ b *bbolt.Bucket }
+type tx struct {
+	b *bbolt.Bucket
+	// writes counts the changes made so far. A write while a scan runs moves what its cursor stands on, and the scan
+	// has to find its place again.
+	writes int
+}
 
-func (t tx) Get(key []byte) ([]byte, error) {
+func (t *tx) Get(key []byte) ([]byte, error) {
 	v := t.b.Get(key)
 	if v == nil {
 		return nil, store.ErrNotFound
@@ -95,34 +105,55 @@ func (t tx) Get(key []byte) ([]byte, error) {
 	return v, nil
 }
 
-func (t tx) Scan(from, to []byte, order store.Order) iter.Seq2[store.Entry, error] {
+func (t *tx) Scan(from, to []byte, order store.Order) iter.Seq2[store.Entry, error] {
 	if order == store.Descending {
 		return t.descend(from, to)
 	}
 	return t.ascend(from, to)
 }
 
-func (t tx) ascend(from, to []byte) iter.Seq2[store.Entry, error] {
+func (t *tx) ascend(from, to []byte) iter.Seq2[store.Entry, error] {
 	return func(yield func(store.Entry, error) bool) {
 		c := t.b.Cursor()
-		for k, v := c.Seek(from); k != nil && before(k, to); k, v = c.Next() {
+		k, v := c.Seek(from)
+		for k != nil && before(k, to) {
+			writes := t.writes
 			if !yield(store.Entry{Key: k, Value: v}, nil) {
 				return
+			}
+			if t.writes == writes {
+				k, v = c.Next()
+			} else {
+				k, v = seekAfter(c, k)
 			}
 		}
 	}
 }
 
-func (t tx) descend(from, to []byte) iter.Seq2[store.Entry, error] {
+func (t *tx) descend(from, to []byte) iter.Seq2[store.Entry, error] {
 	return func(yield func(store.Entry, error) bool) {
 		c := t.b.Cursor()
 		k, v := seekBefore(c, to)
-		for ; k != nil && bytes.Compare(k, from) >= 0; k, v = c.Prev() {
+		for k != nil && bytes.Compare(k, from) >= 0 {
+			writes := t.writes
 			if !yield(store.Entry{Key: k, Value: v}, nil) {
 				return
 			}
+			if t.writes == writes {
+				k, v = c.Prev()
+			} else {
+				k, v = seekBefore(c, k)
+			}
 		}
 	}
+}
+
+// seekAfter moves to the first key after one.
+func seekAfter(c *bbolt.Cursor, key []byte) (k, v []byte) {
+	if k, v = c.Seek(key); k != nil && bytes.Equal(k, key) {
+		return c.Next()
+	}
+	return k, v
 }
 
 // seekBefore moves to the last key before to; an empty to is after every key.
@@ -139,8 +170,12 @@ func seekBefore(c *bbolt.Cursor, to []byte) (k, v []byte) {
 func before(k, to []byte) bool { return len(to) == 0 || bytes.Compare(k, to) < 0 }
 
 // bbolt keeps the slices until the commit, so both are copied here, once, for every caller.
-func (t tx) Put(key, value []byte) error {
+func (t *tx) Put(key, value []byte) error {
+	t.writes++
 	return t.b.Put(bytes.Clone(key), append([]byte{}, value...))
 }
 
-func (t tx) Delete(key []byte) error { return t.b.Delete(key) }
+func (t *tx) Delete(key []byte) error {
+	t.writes++
+	return t.b.Delete(key)
+}

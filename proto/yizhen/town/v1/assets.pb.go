@@ -159,7 +159,8 @@ type Asset struct {
 	Rank Asset_Rank `protobuf:"varint,3,opt,name=rank,proto3,enum=yizhen.town.v1.Asset_Rank" json:"rank,omitempty"`
 	// What it is called.
 	Title string `protobuf:"bytes,4,opt,name=title,proto3" json:"title,omitempty"`
-	// The unified social credit code of the owner, where a firm owns it.
+	// The unified social credit code of the owner, where a firm owns it. It is checked like that of an
+	// enterprise.
 	OwnerCode string `protobuf:"bytes,5,opt,name=owner_code,json=ownerCode,proto3" json:"owner_code,omitempty"`
 	// When it was granted.
 	GrantDate *date.Date `protobuf:"bytes,6,opt,name=grant_date,json=grantDate,proto3" json:"grant_date,omitempty"`
@@ -659,14 +660,15 @@ var File_yizhen_town_v1_assets_proto protoreflect.FileDescriptor
 
 const file_yizhen_town_v1_assets_proto_rawDesc = "" +
 	"\n" +
-	"\x1byizhen/town/v1/assets.proto\x12\x0eyizhen.town.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"\xe5\x06\n" +
+	"\x1byizhen/town/v1/assets.proto\x12\x0eyizhen.town.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"\xc9\x06\n" +
 	"\x05Asset\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\bR\x04name\x12=\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x1a.yizhen.town.v1.Asset.KindB\r\xe0A\x02\xbaH\a\x82\x01\x04\x10\x01 \x00R\x04kind\x12;\n" +
 	"\x04rank\x18\x03 \x01(\x0e2\x1a.yizhen.town.v1.Asset.RankB\v\xe0A\x01\xbaH\x05\x82\x01\x02\x10\x01R\x04rank\x12#\n" +
-	"\x05title\x18\x04 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x05title\x12E\n" +
+	"\x05title\x18\x04 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x05title\x12)\n" +
 	"\n" +
-	"owner_code\x18\x05 \x01(\tB&\xe0A\x01\xbaH r\x1e2\x1c^([0-9A-HJ-NPQRTUWXY]{18})?$R\townerCode\x125\n" +
+	"owner_code\x18\x05 \x01(\tB\n" +
+	"\xe0A\x01\xbaH\x04r\x02\x18@R\townerCode\x125\n" +
 	"\n" +
 	"grant_date\x18\x06 \x01(\v2\x11.google.type.DateB\x03\xe0A\x01R\tgrantDate\x12D\n" +
 	"\x0fevidence_sha256\x18\a \x01(\tB\x1b\xe0A\x01\xbaH\x15r\x132\x11^([0-9a-f]{64})?$R\x0eevidenceSha256\x12\x1e\n" +

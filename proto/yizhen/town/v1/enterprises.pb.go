@@ -268,7 +268,8 @@ type CreateEnterpriseRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What it is created under, for example `towns/140525-casting`.
 	Parent string `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
-	// The unified social credit code (GB 32100): 18 characters, both check characters right.
+	// The unified social credit code (GB 32100): 18 characters, both check characters right. Another one is
+	// refused with CREDIT_CODE_INVALID, which says what is wrong with it.
 	EnterpriseId string `protobuf:"bytes,2,opt,name=enterprise_id,json=enterpriseId,proto3" json:"enterprise_id,omitempty"`
 	// The enterprise to create.
 	Enterprise *Enterprise `protobuf:"bytes,3,opt,name=enterprise,proto3" json:"enterprise,omitempty"`
@@ -676,10 +677,10 @@ const file_yizhen_town_v1_enterprises_proto_rawDesc = "" +
 	"\x13HONOUR_LITTLE_GIANT\x10\x03\x12\x13\n" +
 	"\x0fHONOUR_CHAMPION\x10\x04:[\xeaAX\n" +
 	"\x16town.yizhen/Enterprise\x12%towns/{town}/enterprises/{enterprise}*\venterprises2\n" +
-	"enterprise\"\xcb\x02\n" +
+	"enterprise\"\xb4\x02\n" +
 	"\x17CreateEnterpriseRequest\x12]\n" +
-	"\x06parent\x18\x01 \x01(\tBE\xe0A\x02\xfaA\x18\x12\x16town.yizhen/Enterprise\xbaH$r\"2 ^towns/[0-9]{6}-[a-z0-9-]{1,48}$R\x06parent\x12H\n" +
-	"\renterprise_id\x18\x02 \x01(\tB#\xe0A\x02\xbaH\x1dr\x1b2\x19^[0-9A-HJ-NPQRTUWXY]{18}$R\fenterpriseId\x12E\n" +
+	"\x06parent\x18\x01 \x01(\tBE\xe0A\x02\xfaA\x18\x12\x16town.yizhen/Enterprise\xbaH$r\"2 ^towns/[0-9]{6}-[a-z0-9-]{1,48}$R\x06parent\x121\n" +
+	"\renterprise_id\x18\x02 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04\x10\x01\x18@R\fenterpriseId\x12E\n" +
 	"\n" +
 	"enterprise\x18\x03 \x01(\v2\x1a.yizhen.town.v1.EnterpriseB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\n" +
 	"enterprise\x12@\n" +

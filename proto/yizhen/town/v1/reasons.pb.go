@@ -34,7 +34,8 @@ const (
 	// wanted.
 	Reason_REASON_DIVISION_UNKNOWN Reason = 2
 	// INVALID_ARGUMENT: the unified social credit code breaks GB 32100. The metadata `rule` says which
-	// part: its form, the check of the organisation code, or the last check character.
+	// part: its form (`form`), the check of the organisation code (`organisation_check`), or the last
+	// check character (`check`).
 	Reason_REASON_CREDIT_CODE_INVALID Reason = 3
 	// FAILED_PRECONDITION: the public notice has not run its days. The metadata `notice_end_date` has
 	// its last day.

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// In scripts, and in the tests here, `yizhen` is this test binary run as the program.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"yizhen": main})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{Dir: filepath.Join("testdata", "script")})
+}
+
+// demoLimit is far more than a demo takes, also with the race detector on a busy machine.
+const demoLimit = 5 * time.Minute
+
+// runDemo runs a demo to its end and returns what it printed.
+func runDemo(t *testing.T, folder string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), demoLimit)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "yizhen", "demo", "--data", folder).CombinedOutput()
+	if err != nil {
+		t.Fatalf("demo: %v\n%s", err, out)
+	}
+	return string(out)
+}
+
+// result is the part of a demo's output that has to be the same in every run: the tables, hashes included.
+func result(t *testing.T, out string) string {
+	t.Helper()
+	_, tables, found := strings.Cut(out, "\n\n"+firstTable)
+	if !found {
+		t.Fatalf("the demo shows no tables:\n%s", out)
+	}
+	tables, _, _ = strings.Cut(tables, "\n\n"+"All figures foot")
+	return tables
+}
+
+// TestDemoSurvivesKill kills the demo with SIGKILL in the middle, at several chapters, and lets another run go on in the
+// same folder. It has to end with the same tables as a run that nothing disturbed, down to the hash of each journal:
+// nothing was lost, and nothing done twice.
+func TestDemoSurvivesKill(t *testing.T) {
+	want := result(t, runDemo(t, t.TempDir()))
+	folder := t.TempDir()
+	for _, day := range []string{"2023-02-06", "2023-04-20", "2023-09-11", "2024-01-08"} {
+		killDemo(t, folder, day)
+	}
+	if got := result(t, runDemo(t, folder)); got != want {
+		t.Errorf("after four kills the demo ends with\n%s\nundisturbed it ends with\n%s", got, want)
+	}
+	if got := result(t, runDemo(t, folder)); got != want {
+		t.Errorf("a run after the end ends with\n%s\nthe first ended with\n%s", got, want)
+	}
+}
+
+// killDemo runs a demo and kills it when it has begun to tell of a day.
+func killDemo(t *testing.T, folder, day string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), demoLimit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "yizhen", "demo", "--data", folder)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	words := bufio.NewScanner(stdout)
+	words.Split(bufio.ScanWords) // the line of a day is finished only when its chapter is
+	told := false
+	for words.Scan() {
+		if words.Text() == day {
+			told = true
+			break
+		}
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil || !told {
+		t.Fatalf("the demo was to be killed on %s, and ended with %v (it had begun: %v)\n%s", day, err, told, &stderr)
+	}
+}

@@ -1,0 +1,352 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/yizhen/yizhen/pkg/authn"
+	"github.com/yizhen/yizhen/pkg/clock"
+	"github.com/yizhen/yizhen/pkg/rpc"
+)
+
+// timeouts are the settings of everything that answers calls.
+type timeouts struct {
+	CallTimeout time.Duration `help:"The most time a call may take." default:"30s"`
+	StopTimeout time.Duration `help:"How long a stop waits for calls under way." default:"10s"`
+}
+
+// certificate is the TLS setting of everything that listens.
+type certificate struct {
+	TLSCert string `help:"The server's certificate chain, in PEM." type:"existingfile" placeholder:"FILE"`
+	TLSKey  string `help:"The key of the certificate, in PEM." type:"existingfile" placeholder:"FILE"`
+}
+
+// admission says who may call.
+type admission struct {
+	Credentials string `help:"The callers and their permissions: see docs/running.md. Without it a server on loopback makes a token for this run and prints it." type:"existingfile" placeholder:"FILE"`
+}
+
+// authority says how other servers are spoken to.
+type authority struct {
+	PeerCA string `help:"The certificate authority of the other servers, in PEM. Without it they are spoken to without TLS." type:"existingfile" placeholder:"FILE"`
+}
+
+// identity says how a service shows other services who it is.
+type identity struct {
+	PeerTokenFile string `help:"The file that holds the token which this service shows to the others." type:"existingfile" placeholder:"FILE"`
+}
+
+// The addresses of services, each a setting of those that ask it.
+type (
+	townAddress struct {
+		TownAddr string `help:"Where the town registry is." default:"127.0.0.1:7101" placeholder:"HOST:PORT"`
+	}
+	projectAddress struct {
+		ProjectAddr string `help:"Where project tracking is." default:"127.0.0.1:7102" placeholder:"HOST:PORT"`
+	}
+	fundAddress struct {
+		FundAddr string `help:"Where the special fund is." default:"127.0.0.1:7103" placeholder:"HOST:PORT"`
+	}
+	assessmentAddress struct {
+		AssessmentAddr string `help:"Where the performance assessment is." default:"127.0.0.1:7104" placeholder:"HOST:PORT"`
+	}
+)
+
+// storage says where records are kept.
+type storage struct {
+	Store string `help:"The store, as bolt://FOLDER; each service has a file of its own in the folder." default:"bolt://data" placeholder:"URL"`
+}
+
+// serveCommand runs everything on one machine.
+type serveCommand struct {
+	Listen           string `help:"Where the gateway listens." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
+	TownListen       string `help:"Where the town registry listens; the services stay on loopback." default:"127.0.0.1:7101" placeholder:"HOST:PORT"`
+	ProjectListen    string `help:"Where project tracking listens." default:"127.0.0.1:7102" placeholder:"HOST:PORT"`
+	FundListen       string `help:"Where the special fund listens." default:"127.0.0.1:7103" placeholder:"HOST:PORT"`
+	AssessmentListen string `help:"Where the performance assessment listens." default:"127.0.0.1:7104" placeholder:"HOST:PORT"`
+	storage          `embed:""`
+	admission        `embed:""`
+	certificate      `embed:""`
+	timeouts         `embed:""`
+}
+
+// Run serves until it is stopped.
+func (c *serveCommand) Run(ctx context.Context, log *slog.Logger, w io.Writer) error {
+	addresses := map[string]string{
+		"town": c.TownListen, "project": c.ProjectListen, "fund": c.FundListen, "assessment": c.AssessmentListen,
+	}
+	for name, address := range addresses {
+		if !onLoopback(address) {
+			return fmt.Errorf("%s would listen on %s: together the services stay on loopback; run `yizhen %s`, with TLS, to have it elsewhere", name, address, name)
+		}
+	}
+	config, err := c.certificate.read(c.Listen)
+	if err != nil {
+		return err
+	}
+	credentials, err := c.admission.read(c.Listen, w)
+	if err != nil {
+		return err
+	}
+	addresses["gateway"] = c.Listen
+	return runSuite(ctx, suiteOptions{
+		store:       c.Store,
+		listen:      addresses,
+		credentials: credentials,
+		tls:         config,
+		clock:       clock.System{},
+		logger:      log,
+		callTimeout: c.CallTimeout,
+		stopTimeout: c.StopTimeout,
+	}, func(at endpoints) { printEndpoints(w, at) })
+}
+
+// serviceFlags are the settings of a service that runs alone.
+type serviceFlags struct {
+	storage     `embed:""`
+	admission   `embed:""`
+	certificate `embed:""`
+	timeouts    `embed:""`
+}
+
+type townCommand struct {
+	Listen       string `help:"Where it listens." default:"127.0.0.1:7101" placeholder:"HOST:PORT"`
+	serviceFlags `embed:""`
+}
+
+type projectCommand struct {
+	Listen       string `help:"Where it listens." default:"127.0.0.1:7102" placeholder:"HOST:PORT"`
+	serviceFlags `embed:""`
+	authority    `embed:""`
+	identity     `embed:""`
+	townAddress  `embed:""`
+}
+
+type fundCommand struct {
+	Listen         string `help:"Where it listens." default:"127.0.0.1:7103" placeholder:"HOST:PORT"`
+	serviceFlags   `embed:""`
+	authority      `embed:""`
+	identity       `embed:""`
+	townAddress    `embed:""`
+	projectAddress `embed:""`
+}
+
+type assessmentCommand struct {
+	Listen         string `help:"Where it listens." default:"127.0.0.1:7104" placeholder:"HOST:PORT"`
+	serviceFlags   `embed:""`
+	authority      `embed:""`
+	identity       `embed:""`
+	townAddress    `embed:""`
+	projectAddress `embed:""`
+	fundAddress    `embed:""`
+}
+
+// Run serves until it is stopped.
+func (c *townCommand) Run(ctx context.Context, log *slog.Logger, w io.Writer) error {
+	return c.run(ctx, "town", c.Listen, nil, authority{}, identity{}, log, w)
+}
+
+// Run serves until it is stopped.
+func (c *projectCommand) Run(ctx context.Context, log *slog.Logger, w io.Writer) error {
+	return c.run(ctx, "project", c.Listen, map[string]string{"town": c.TownAddr}, c.authority, c.identity, log, w)
+}
+
+// Run serves until it is stopped.
+func (c *fundCommand) Run(ctx context.Context, log *slog.Logger, w io.Writer) error {
+	addresses := map[string]string{"town": c.TownAddr, "project": c.ProjectAddr}
+	return c.run(ctx, "fund", c.Listen, addresses, c.authority, c.identity, log, w)
+}
+
+// Run serves until it is stopped.
+func (c *assessmentCommand) Run(ctx context.Context, log *slog.Logger, w io.Writer) error {
+	addresses := map[string]string{"town": c.TownAddr, "project": c.ProjectAddr, "fund": c.FundAddr}
+	return c.run(ctx, "assessment", c.Listen, addresses, c.authority, c.identity, log, w)
+}
+
+// run serves one service until it is stopped.
+func (f *serviceFlags) run(ctx context.Context, name, address string, addresses map[string]string, a authority, i identity, log *slog.Logger, w io.Writer) (err error) {
+	config, err := f.certificate.read(address)
+	if err != nil {
+		return err
+	}
+	credentials, err := f.admission.read(address, w)
+	if err != nil {
+		return err
+	}
+	svc := serviceNamed(name)
+	connected, err := connect(addresses, svc.asks, a, i)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, connected.close()) }()
+	db, err := openJournal(f.Store, name, clock.System{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	server, err := rpc.NewServer(db, svc.register(db, connected), rpc.Options{
+		Credentials: credentials, TLS: config, Logger: log.With("service", name), CallTimeout: f.CallTimeout, StopTimeout: f.StopTimeout,
+	})
+	if err != nil {
+		return err
+	}
+	lis, err := listen(ctx, address)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "%s answers gRPC on %s\n", name, lis.Addr())
+	return server.Serve(ctx, lis)
+}
+
+func serviceNamed(name string) service {
+	for _, svc := range services() {
+		if svc.name == name {
+			return svc
+		}
+	}
+	panic("there is no service " + name) // the names are written in this file
+}
+
+// connect connects to other services as a service that runs alone does.
+func connect(addresses map[string]string, names []string, a authority, i identity) (peers, error) {
+	config, err := readAuthority(a.PeerCA)
+	if err != nil {
+		return nil, err
+	}
+	var token string
+	if i.PeerTokenFile != "" {
+		raw, err := os.ReadFile(i.PeerTokenFile)
+		if err != nil {
+			return nil, fmt.Errorf("peer token: %w", err)
+		}
+		token = strings.TrimSpace(string(raw))
+	}
+	for name, address := range addresses {
+		if config == nil && !onLoopback(address) {
+			return nil, fmt.Errorf("%s is at %s, beyond this machine: speak to it with TLS (--peer-ca)", name, address)
+		}
+	}
+	return dial(addresses, names, config, token)
+}
+
+// gatewayCommand runs the gateway alone.
+type gatewayCommand struct {
+	Listen            string `help:"Where it listens." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
+	certificate       `embed:""`
+	authority         `embed:""`
+	townAddress       `embed:""`
+	projectAddress    `embed:""`
+	fundAddress       `embed:""`
+	assessmentAddress `embed:""`
+	timeouts          `embed:""`
+}
+
+// Run serves until it is stopped.
+func (c *gatewayCommand) Run(ctx context.Context, log *slog.Logger, w io.Writer) (err error) {
+	config, err := c.certificate.read(c.Listen)
+	if err != nil {
+		return err
+	}
+	connected, err := connect(map[string]string{
+		"town": c.TownAddr, "project": c.ProjectAddr, "fund": c.FundAddr, "assessment": c.AssessmentAddr,
+	}, serviceNames(), c.authority, identity{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, connected.close()) }()
+	handler, err := newGateway(connected, log, c.CallTimeout)
+	if err != nil {
+		return err
+	}
+	lis, err := listen(ctx, c.Listen)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "the gateway answers HTTP on %s\n", lis.Addr())
+	return serveHTTP(ctx, lis, handler, config, c.StopTimeout)
+}
+
+// onLoopback tells whether an address can only be reached from this machine.
+func onLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	return err == nil && (host == "localhost" || net.ParseIP(host).IsLoopback())
+}
+
+// read reads the certificate. Only on loopback may there be none.
+func (c certificate) read(address string) (config *tls.Config, err error) {
+	config, err = readTLS(c.TLSCert, c.TLSKey)
+	if err == nil && config == nil && !onLoopback(address) {
+		err = fmt.Errorf("%s can be reached from elsewhere: give it a certificate (--tls-cert, --tls-key), or listen on 127.0.0.1", address)
+	}
+	return config, err
+}
+
+// read reads the credentials. Only on loopback may there be none: then an administrator's token is made for this run, and
+// printed.
+func (a admission) read(address string, w io.Writer) (*authn.Credentials, error) {
+	if a.Credentials != "" {
+		file, err := os.Open(a.Credentials)
+		if err != nil {
+			return nil, fmt.Errorf("credentials: %w", err)
+		}
+		defer file.Close() //nolint:errcheck // it was only read
+		return authn.ReadCredentials(file)
+	}
+	if !onLoopback(address) {
+		return nil, fmt.Errorf("%s can be reached from elsewhere: say who may call (--credentials), or listen on 127.0.0.1", address)
+	}
+	token := newToken()
+	fmt.Fprintf(w, "admin token for this run: %s\n", token)
+	return authn.NewCredentials(authn.Principal{
+		Name: "admin", TokenSHA256: authn.Digest(token), Permissions: []string{"*"}, Division: everywhere,
+	})
+}
+
+// newToken makes a token that cannot be guessed.
+func newToken() string {
+	raw := make([]byte, 32)
+	rand.Read(raw) //nolint:errcheck // it never fails: see crypto/rand
+	return base64.RawURLEncoding.EncodeToString(raw)
+}
+
+func printEndpoints(w io.Writer, at endpoints) {
+	fmt.Fprintf(w, "REST      %s\n", at.URL)
+	fmt.Fprintf(w, "reference %s/docs/\n", at.URL)
+	for _, name := range serviceNames() {
+		fmt.Fprintf(w, "gRPC      %s  %s\n", at.Services[name], name)
+	}
+}
+
+// tokenCommand makes credentials for one caller.
+type tokenCommand struct {
+	Name       string   `arg:"" help:"The caller's name, for example finance/wang."`
+	Division   string   `help:"The division whose records the caller may touch, for example 140525." required:""`
+	Permission []string `help:"A pattern of what the caller may do, for example fund.disbursements.* (may be repeated)." required:""`
+}
+
+// Run prints the token once, and what the credentials file keeps of it.
+func (c *tokenCommand) Run(w io.Writer) error {
+	token := newToken()
+	p := authn.Principal{Name: c.Name, TokenSHA256: authn.Digest(token), Permissions: c.Permission, Division: c.Division}
+	if _, err := authn.NewCredentials(p); err != nil {
+		return err
+	}
+	entry, err := yaml.Marshal(map[string]any{"principals": []authn.Principal{p}})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "# The token, shown once: %s\n%s", token, entry)
+	return nil
+}

@@ -1,0 +1,216 @@
+package project_test
+
+import (
+	"context"
+	"maps"
+	"testing"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/genproto/googleapis/type/date"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/yizhen/yizhen/pkg/authn"
+	"github.com/yizhen/yizhen/pkg/civil"
+	"github.com/yizhen/yizhen/pkg/clock"
+	"github.com/yizhen/yizhen/pkg/fault"
+	"github.com/yizhen/yizhen/pkg/journal"
+	"github.com/yizhen/yizhen/pkg/rpc"
+	"github.com/yizhen/yizhen/pkg/rpc/rpctest"
+	"github.com/yizhen/yizhen/pkg/store"
+	"github.com/yizhen/yizhen/pkg/uscc"
+	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
+	projectv1 "github.com/yizhen/yizhen/proto/yizhen/project/v1"
+	townv1 "github.com/yizhen/yizhen/proto/yizhen/town/v1"
+	typev1 "github.com/yizhen/yizhen/proto/yizhen/type/v1"
+	"github.com/yizhen/yizhen/services/project"
+)
+
+// The callers of the tests: two from Zezhou county, one from Gaoping, one of the city, and one who may only read.
+const (
+	zezhou    = "zezhou/development"
+	inspector = "zezhou/inspection"
+	gaoping   = "gaoping/development"
+	city      = "city/office"
+	reader    = "city/reader"
+)
+
+const (
+	casting = "towns/140525-casting"
+	silk    = "towns/140581-silk"
+)
+
+// world is the service under test, with a town registry beside it that has two towns.
+type world struct {
+	t     *testing.T
+	clock *clock.Manual
+	srv   *rpctest.Server
+	town  *journal.DB
+}
+
+// noon returns noon of a day in the city.
+func noon(year, month, day int) time.Time {
+	return civil.Start(civil.New(year, month, day)).Add(12 * time.Hour)
+}
+
+func newWorld(t *testing.T) *world {
+	c := clock.NewManual(noon(2023, 7, 10))
+	town := rpctest.OpenDB(t, "town", c)
+	towns := store.NewTable[*townv1.Town]()
+	err := town.Update(t.Context(), journal.Origin{Actor: "test"}, func(tx *journal.Tx) error {
+		for _, name := range []string{casting, silk} {
+			if err := towns.Create(tx, &townv1.Town{Name: name, Division: name[6:12]}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	registry := rpctest.Serve(t, town, func(grpc.ServiceRegistrar) {},
+		authn.Principal{Name: "service/project", Permissions: []string{"journal.changes.get"}, Division: "140500"})
+	return serve(t, c, town, journalv1.NewJournalClient(registry.As("service/project")))
+}
+
+func serve(t *testing.T, c *clock.Manual, town *journal.DB, towns journalv1.JournalClient) *world {
+	db := rpctest.OpenDB(t, "project", c)
+	srv := rpctest.Serve(t, db, project.New(db, towns).Register,
+		authn.Principal{Name: zezhou, Permissions: []string{"project.*"}, Division: "140525"},
+		authn.Principal{Name: inspector, Permissions: []string{"project.*"}, Division: "140525"},
+		authn.Principal{Name: gaoping, Permissions: []string{"project.*"}, Division: "140581"},
+		authn.Principal{Name: city, Permissions: []string{"project.*", "journal.*"}, Division: "140500"},
+		authn.Principal{Name: reader, Permissions: []string{"project.*.get", "project.*.list"}, Division: "140500"},
+	)
+	return &world{t: t, clock: c, srv: srv, town: town}
+}
+
+func (w *world) as(name string) projectv1.ProjectTrackingClient {
+	return projectv1.NewProjectTrackingClient(w.srv.As(name))
+}
+
+// must returns what a call answers, which has to succeed.
+func must[T any](t *testing.T) func(T, error) T {
+	return func(answer T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatalf("refused: %v", err)
+		}
+		return answer
+	}
+}
+
+// refused checks that a call was refused with a code and a reason, and returns the metadata of the reason. The field, if not
+// empty, has to be named.
+func refused(t *testing.T, err error, code codes.Code, reason string, field string) map[string]string {
+	t.Helper()
+	if status.Code(err) != code || fault.ReasonOf(err) != reason {
+		t.Fatalf("got %v (%s), want %v %s", err, fault.ReasonOf(err), code, reason)
+	}
+	metadata := map[string]string{}
+	named := field == ""
+	for _, d := range status.Convert(err).Details() {
+		switch d := d.(type) {
+		case *errdetails.ErrorInfo:
+			maps.Copy(metadata, d.GetMetadata())
+		case *errdetails.BadRequest:
+			for _, v := range d.GetFieldViolations() {
+				named = named || v.GetField() == field
+			}
+		}
+	}
+	if !named {
+		t.Errorf("%v does not name the field %s", err, field)
+	}
+	return metadata
+}
+
+func creditCode(t *testing.T) string {
+	return must[string](t)(uscc.Complete("91140525MA0ABCDE"))
+}
+
+func line2(t *testing.T) *projectv1.Project {
+	return &projectv1.Project{
+		Town:                 casting,
+		TitleZh:              "精密铸造二号线",
+		TitleEn:              "Precision casting line 2",
+		Action:               projectv1.Action_ACTION_KEY_PROJECTS,
+		ProjectCode:          "2307-140525-89-01-123456",
+		EnterpriseCode:       creditCode(t),
+		PlannedInvestmentFen: 120_000_000_00,
+		ExpectedOutputFen:    300_000_000_00,
+	}
+}
+
+// enter enters a project as Zezhou, without a project code, so that several can be entered.
+func (w *world) enter(id string) *projectv1.Project {
+	w.t.Helper()
+	p := line2(w.t)
+	p.ProjectCode = ""
+	return must[*projectv1.Project](w.t)(w.as(zezhou).CreateProject(w.t.Context(), &projectv1.CreateProjectRequest{ProjectId: id, Project: p}))
+}
+
+// drive takes a project along the verbs.
+func (w *world) drive(name string, verbs ...string) *projectv1.Project {
+	w.t.Helper()
+	var p *projectv1.Project
+	for _, verb := range verbs {
+		p = must[*projectv1.Project](w.t)(w.step(w.t.Context(), name, verb))
+	}
+	return p
+}
+
+func (w *world) step(ctx context.Context, name, verb string) (*projectv1.Project, error) {
+	c := w.as(zezhou)
+	switch verb {
+	case "sign":
+		return c.SignProject(ctx, &projectv1.SignProjectRequest{Name: name})
+	case "approve":
+		return c.ApproveProject(ctx, &projectv1.ApproveProjectRequest{Name: name})
+	case "start":
+		return c.StartProject(ctx, &projectv1.StartProjectRequest{Name: name})
+	case "complete":
+		return c.CompleteProject(ctx, &projectv1.CompleteProjectRequest{Name: name})
+	case "putIntoProduction":
+		return c.PutProjectIntoProduction(ctx, &projectv1.PutProjectIntoProductionRequest{Name: name})
+	case "reachCapacity":
+		return c.ReachProjectCapacity(ctx, &projectv1.ReachProjectCapacityRequest{Name: name, ActualOutputFen: 280_000_000_00})
+	case "suspend":
+		return c.SuspendProject(ctx, &projectv1.SuspendProjectRequest{Name: name, Reason: "no gas"})
+	case "resume":
+		return c.ResumeProject(ctx, &projectv1.ResumeProjectRequest{Name: name})
+	case "cancel":
+		return c.CancelProject(ctx, &projectv1.CancelProjectRequest{Name: name, Reason: "the firm has left"})
+	}
+	w.t.Fatalf("no verb %q", verb)
+	return nil, nil
+}
+
+func (w *world) get(name string) *projectv1.Project {
+	w.t.Helper()
+	return must[*projectv1.Project](w.t)(w.as(reader).GetProject(w.t.Context(), &projectv1.GetProjectRequest{Name: name}))
+}
+
+func same(t *testing.T, got, want proto.Message) {
+	t.Helper()
+	if !proto.Equal(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+}
+
+func paper() []*typev1.Document {
+	return []*typev1.Document{{Title: "Acceptance report", IssueDate: &date.Date{Year: 2023, Month: 7, Day: 1}}}
+}
+
+// unreachable is the journal of a registry that is down.
+func unreachable(t *testing.T) journalv1.JournalClient {
+	conn, err := rpc.Dial("127.0.0.1:1", nil, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return journalv1.NewJournalClient(conn)
+}

@@ -1,0 +1,335 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+
+	"github.com/yizhen/yizhen/gateway"
+	"github.com/yizhen/yizhen/pkg/authn"
+	"github.com/yizhen/yizhen/pkg/clock"
+	"github.com/yizhen/yizhen/pkg/journal"
+	"github.com/yizhen/yizhen/pkg/rpc"
+	"github.com/yizhen/yizhen/pkg/store"
+	"github.com/yizhen/yizhen/pkg/store/bolt"
+	fundv1 "github.com/yizhen/yizhen/proto/yizhen/fund/v1"
+	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
+	projectv1 "github.com/yizhen/yizhen/proto/yizhen/project/v1"
+	townv1 "github.com/yizhen/yizhen/proto/yizhen/town/v1"
+	"github.com/yizhen/yizhen/services/assessment"
+	"github.com/yizhen/yizhen/services/fund"
+	"github.com/yizhen/yizhen/services/project"
+	"github.com/yizhen/yizhen/services/town"
+)
+
+// service is one of the services as this program knows it.
+type service struct {
+	name string
+	// asks are the services whose word it needs.
+	asks []string
+	// register puts it, with connections to those it asks, into a gRPC server.
+	register func(*journal.DB, peers) func(grpc.ServiceRegistrar)
+}
+
+// services lists them.
+func services() []service {
+	return []service{
+		{name: "town", register: func(db *journal.DB, _ peers) func(grpc.ServiceRegistrar) {
+			return town.New(db).Register
+		}},
+		{name: "project", asks: []string{"town"}, register: func(db *journal.DB, p peers) func(grpc.ServiceRegistrar) {
+			return project.New(db, journalv1.NewJournalClient(p["town"])).Register
+		}},
+		{name: "fund", asks: []string{"town", "project"}, register: func(db *journal.DB, p peers) func(grpc.ServiceRegistrar) {
+			return fund.New(db, journalv1.NewJournalClient(p["project"]), townv1.NewTownRegistryClient(p["town"])).Register
+		}},
+		{name: "assessment", asks: []string{"town", "project", "fund"}, register: func(db *journal.DB, p peers) func(grpc.ServiceRegistrar) {
+			return assessment.New(db, assessment.Peers{
+				Town:           townv1.NewTownRegistryClient(p["town"]),
+				Project:        projectv1.NewProjectTrackingClient(p["project"]),
+				Fund:           fundv1.NewSpecialFundClient(p["fund"]),
+				TownJournal:    journalv1.NewJournalClient(p["town"]),
+				ProjectJournal: journalv1.NewJournalClient(p["project"]),
+				FundJournal:    journalv1.NewJournalClient(p["fund"]),
+			}).Register
+		}},
+	}
+}
+
+// peers are connections to services, by their names.
+type peers map[string]*grpc.ClientConn
+
+func (p peers) close() error {
+	var errs []error
+	for _, conn := range p {
+		errs = append(errs, conn.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// dial connects to services at their addresses.
+func dial(addresses map[string]string, names []string, config *tls.Config, token string) (peers, error) {
+	p := peers{}
+	for _, name := range names {
+		conn, err := rpc.Dial(addresses[name], config, token)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("%s service at %s: %w", name, addresses[name], err), p.close())
+		}
+		p[name] = conn
+	}
+	return p, nil
+}
+
+// openStore opens the store of a service. The URL names a folder, in which each service has a file of its own.
+func openStore(location, service string) (store.Store, error) {
+	u, err := url.Parse(location)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	if u.Scheme != "bolt" {
+		return nil, fmt.Errorf("store %q: the engine has to be bolt, as in bolt:///var/lib/yizhen", location)
+	}
+	folder := filepath.Join(u.Host, filepath.FromSlash(u.Path)) // bolt://data is the folder data, here
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	return bolt.Open(filepath.Join(folder, service+".db"))
+}
+
+// suiteOptions say how the whole suite is run on one machine.
+type suiteOptions struct {
+	// store is where the stores are, as a URL: see openStore.
+	store string
+	// listen is where each service, and the gateway, listens. Port 0 takes a free one.
+	listen map[string]string
+	// credentials are the callers that the services know. Those of the services among themselves are added.
+	credentials *authn.Credentials
+	// tls is the gateway's certificate; nil serves HTTP.
+	tls         *tls.Config
+	clock       clock.Clock
+	logger      *slog.Logger
+	callTimeout time.Duration
+	stopTimeout time.Duration
+}
+
+// endpoints are where a running suite answers.
+type endpoints struct {
+	// URL is the gateway's.
+	URL string
+	// Services are the gRPC addresses of the services, by name.
+	Services map[string]string
+}
+
+// runSuite runs the services and the gateway in this process until the context ends. They speak to each other over the
+// network all the same. Once all of them answer it calls ready.
+func runSuite(ctx context.Context, o suiteOptions, ready func(endpoints)) (err error) {
+	group, failed := errgroup.WithContext(context.WithoutCancel(ctx))
+	// The gateway stops first, since it still needs the services to finish what it has begun.
+	edge, stopEdge := context.WithCancel(failed)
+	defer stopEdge()
+	defer context.AfterFunc(ctx, stopEdge)()
+	serving, stopServing := context.WithCancel(failed)
+	defer stopServing()
+
+	tokens, credentials, err := admitServices(o.credentials)
+	if err != nil {
+		return err
+	}
+	listeners, err := listenAll(ctx, o.listen)
+	if err != nil {
+		return err
+	}
+	at := endpoints{Services: map[string]string{}}
+	for name, lis := range listeners {
+		defer lis.Close() //nolint:errcheck // closed by its server; this is for when there is none
+		at.Services[name] = lis.Addr().String()
+	}
+	for _, svc := range services() {
+		connected, err := dial(at.Services, svc.asks, nil, tokens[svc.name])
+		if err != nil {
+			return err
+		}
+		db, err := openJournal(o.store, svc.name, o.clock)
+		if err != nil {
+			return errors.Join(err, connected.close())
+		}
+		defer func() { err = errors.Join(err, connected.close(), db.Close()) }()
+		server, err := rpc.NewServer(db, svc.register(db, connected), rpc.Options{
+			Credentials: credentials, Logger: o.logger.With("service", svc.name), CallTimeout: o.callTimeout, StopTimeout: o.stopTimeout,
+		})
+		if err != nil {
+			return err
+		}
+		group.Go(func() error { return server.Serve(serving, listeners[svc.name]) })
+	}
+
+	// The gateway shows no token of its own: it passes on its callers'.
+	connected, err := dial(at.Services, serviceNames(), nil, "")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, connected.close()) }()
+	handler, err := newGateway(connected, o.logger, o.callTimeout)
+	if err != nil {
+		return err
+	}
+	lis := listeners["gateway"]
+	group.Go(func() error {
+		defer stopServing()
+		return serveHTTP(edge, lis, handler, o.tls, o.stopTimeout)
+	})
+
+	scheme := "http"
+	if o.tls != nil {
+		scheme = "https"
+	}
+	at.URL = scheme + "://" + lis.Addr().String()
+	delete(at.Services, "gateway")
+	ready(at)
+	return group.Wait()
+}
+
+func openJournal(location, name string, c clock.Clock) (*journal.DB, error) {
+	s, err := openStore(location, name)
+	if err != nil {
+		return nil, err
+	}
+	return journal.Open(s, name, c), nil
+}
+
+func serviceNames() []string {
+	var names []string
+	for _, svc := range services() {
+		names = append(names, svc.name)
+	}
+	return names
+}
+
+// admitServices adds the services themselves to those who may call, each with a token made for this run. They only
+// read.
+func admitServices(known *authn.Credentials) (tokens map[string]string, all *authn.Credentials, err error) {
+	tokens = map[string]string{}
+	var principals []authn.Principal
+	for _, svc := range services() {
+		if len(svc.asks) == 0 {
+			continue
+		}
+		tokens[svc.name] = newToken()
+		principals = append(principals, authn.Principal{
+			Name:        "service/" + svc.name,
+			TokenSHA256: authn.Digest(tokens[svc.name]),
+			Permissions: []string{"*.get", "*.list", "*.summarize"},
+			Division:    everywhere,
+		})
+	}
+	all, err = known.With(principals...)
+	return tokens, all, err
+}
+
+// everywhere is the division that has all others below it.
+const everywhere = "000000"
+
+func listenAll(ctx context.Context, addresses map[string]string) (map[string]net.Listener, error) {
+	listeners := map[string]net.Listener{}
+	for name, address := range addresses {
+		lis, err := listen(ctx, address)
+		if err != nil {
+			for _, opened := range listeners {
+				err = errors.Join(err, opened.Close())
+			}
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		listeners[name] = lis
+	}
+	return listeners, nil
+}
+
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	var config net.ListenConfig
+	return config.Listen(ctx, "tcp", address)
+}
+
+func newGateway(connected peers, logger *slog.Logger, callTimeout time.Duration) (*gateway.Gateway, error) {
+	return gateway.New(gateway.Options{
+		Town:       connected["town"],
+		Project:    connected["project"],
+		Fund:       connected["fund"],
+		Assessment: connected["assessment"],
+		Logger:     logger.With("service", "gateway"),
+		Timeout:    callTimeout,
+	})
+}
+
+// serveHTTP serves until the context ends, then takes no new requests and finishes those under way.
+func serveHTTP(ctx context.Context, lis net.Listener, handler *gateway.Gateway, config *tls.Config, stopTimeout time.Duration) error {
+	server := &http.Server{
+		Handler:           handler,
+		TLSConfig:         config,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		// No limit on writing: a watcher's answer goes on for as long as it watches.
+		BaseContext: func(net.Listener) context.Context { return ctx },
+	}
+	server.RegisterOnShutdown(handler.Stop)
+	served := make(chan error, 1)
+	go func() {
+		if config != nil {
+			served <- server.ServeTLS(lis, "", "")
+			return
+		}
+		served <- server.Serve(lis)
+	}()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	finish, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	if err := server.Shutdown(finish); err != nil {
+		return errors.Join(fmt.Errorf("gateway: calls were cut off: %w", err), server.Close())
+	}
+	return nil
+}
+
+// readTLS reads a server's certificate and key; both empty mean none.
+func readTLS(certificate, key string) (*tls.Config, error) {
+	if certificate == "" && key == "" {
+		return nil, nil
+	}
+	pair, err := tls.LoadX509KeyPair(certificate, key)
+	if err != nil {
+		return nil, fmt.Errorf("TLS: %w", err)
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}, nil
+}
+
+// readAuthority reads the certificates by which servers are known; an empty name means that they are spoken to without
+// TLS.
+func readAuthority(file string) (*tls.Config, error) {
+	if file == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("TLS: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("TLS: %s holds no certificate in PEM", file)
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}, nil
+}
