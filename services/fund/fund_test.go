@@ -464,3 +464,55 @@ func TestStatement(t *testing.T) {
 		t.Errorf("%d statements", len(all))
 	}
 }
+
+// What was made can be read, alone and in the lists of its division.
+func TestReads(t *testing.T) {
+	w := newWorld(t)
+	w.begin()
+	ctx, county := t.Context(), w.as(zezhou)
+	name := w.pay("140525-d", w.payable(1))
+	r := must(w.as(finance).CreateRecovery(ctx, demand("awards/140525-line-1", 1)))
+
+	d := must(county.GetDisbursement(ctx, &fundv1.GetDisbursementRequest{Name: name}))
+	if d.GetMaker() != finance || d.GetChecker() != checker || d.GetSender() != sender || d.GetPaymentReference() != "P-140525-d" ||
+		civil.Compare(d.GetSendDate(), civil.DateOf(w.clock.Now())) != 0 || len(d.GetDecisions()) != 3 {
+		t.Errorf("disbursement: %v", d)
+	}
+	if all := must(county.ListDisbursements(ctx, &fundv1.ListDisbursementsRequest{})).GetDisbursements(); len(all) != 1 || !proto.Equal(all[0], d) {
+		t.Errorf("disbursements: %v", all)
+	}
+	if got := must(county.GetRecovery(ctx, &fundv1.GetRecoveryRequest{Name: r.GetName()})); !proto.Equal(got, r) {
+		t.Errorf("recovery: %v", got)
+	}
+	if all := must(county.ListRecoveries(ctx, &fundv1.ListRecoveriesRequest{})).GetRecoveries(); len(all) != 1 || !proto.Equal(all[0], r) {
+		t.Errorf("recoveries: %v", all)
+	}
+	other := w.as(yangch)
+	if n := len(must(other.ListDisbursements(ctx, &fundv1.ListDisbursementsRequest{})).GetDisbursements()); n != 0 {
+		t.Errorf("another county sees %d disbursements", n)
+	}
+	_, err := other.GetRecovery(ctx, &fundv1.GetRecoveryRequest{Name: r.GetName()})
+	refused(t, err, codes.PermissionDenied, typev1.Reason_REASON_OUTSIDE_DIVISION)
+	_, err = county.GetCall(ctx, &fundv1.GetCallRequest{Name: "calls/2023-nothing"})
+	refused(t, err, codes.NotFound, typev1.Reason_REASON_RESOURCE_NOT_FOUND)
+	if b := must(county.GetBudget(ctx, &fundv1.GetBudgetRequest{Name: "budgets/2023"})); b.GetTotalFen() != 1000*wan || len(b.GetDecisions()) != 1 {
+		t.Errorf("budget: %v", b)
+	}
+}
+
+// An update may carry the fields that it changes and no others.
+func TestUpdateOfOneField(t *testing.T) {
+	w := newWorld(t)
+	w.begin()
+	name := w.apply(1)
+	a := must(w.as(zezhou).UpdateApplication(t.Context(), &fundv1.UpdateApplicationRequest{
+		Application: &fundv1.Application{Name: name, RequestedFen: 90 * wan},
+	}))
+	if want := newApplication(1); a.GetRequestedFen() != 90*wan || a.GetTitle() != want.GetTitle() || a.GetAction() != 3 {
+		t.Errorf("updated: %v", a)
+	}
+	_, err := w.as(zezhou).UpdateApplication(t.Context(), &fundv1.UpdateApplicationRequest{
+		Application: &fundv1.Application{Name: name}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"title"}},
+	})
+	refused(t, err, codes.InvalidArgument, typev1.Reason_REASON_INVALID_FIELD)
+}
