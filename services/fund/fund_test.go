@@ -130,7 +130,7 @@ func TestReceiptsInAnyOrder(t *testing.T) {
 		}
 	})
 
-	second := w.pay("140525-e", d2tranche)
+	second := w.pay("140525-e", firstTranche)
 	w.unchanged(func() {
 		must(bank.ReturnDisbursement(ctx, comesBack)) // the first one's, once more
 		must(bank.ConfirmDisbursement(ctx, &fundv1.ConfirmDisbursementRequest{Name: second, BankReference: "P-140525-e"}))
@@ -146,7 +146,7 @@ func TestReceiptsInAnyOrder(t *testing.T) {
 	w.foots("recovered", 400, 500, 0, 40, 0, 0, 50, 10)
 }
 
-const d2tranche = "awards/140525-line-1/tranches/1"
+const firstTranche = "awards/140525-line-1/tranches/1"
 
 // What an application stood in the way of is free again when it stands no longer.
 func TestDuplicatesEnd(t *testing.T) {

@@ -105,7 +105,7 @@ func disbursed(then func(w *world, tranche string) func() error) func(*world) fu
 	return func(w *world) func() error { return then(w, w.payable(1)) }
 }
 
-func sameRequest(who string) func(*world) func() error {
+func sendAs(who string) func(*world) func() error {
 	return disbursed(func(w *world, tranche string) func() error {
 		name := w.prepare("140525-d", tranche)
 		must(w.as(checker).CheckDisbursement(w.t.Context(), &fundv1.CheckDisbursementRequest{Name: name}))
@@ -436,8 +436,8 @@ var refusals = []refusal{
 				return call(w.as(finance).CheckDisbursement(w.t.Context(), &fundv1.CheckDisbursementRequest{Name: name}))
 			}
 		})},
-	{"maker sends", codes.PermissionDenied, fundv1.Reason_REASON_SAME_PRINCIPAL, "principal=" + finance, sameRequest(finance)},
-	{"checker sends", codes.PermissionDenied, fundv1.Reason_REASON_SAME_PRINCIPAL, "principal=" + checker, sameRequest(checker)},
+	{"maker sends", codes.PermissionDenied, fundv1.Reason_REASON_SAME_PRINCIPAL, "principal=" + finance, sendAs(finance)},
+	{"checker sends", codes.PermissionDenied, fundv1.Reason_REASON_SAME_PRINCIPAL, "principal=" + checker, sendAs(checker)},
 	{"another than the maker edits", codes.PermissionDenied, fundv1.Reason_REASON_NOT_THE_MAKER, "maker=" + finance,
 		disbursed(func(w *world, tranche string) func() error {
 			d := newDisbursement(tranche)
