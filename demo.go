@@ -11,8 +11,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/yizhen/yizhen/deploy/jincheng"
 	"github.com/yizhen/yizhen/pkg/authn"
 	"github.com/yizhen/yizhen/pkg/clock"
+	"github.com/yizhen/yizhen/pkg/rpc"
 )
 
 // demoCommand tells one year of Jincheng's programme to a suite of its own.
@@ -34,18 +36,15 @@ func (c *demoCommand) Run(ctx context.Context, log *slog.Logger, w io.Writer) (e
 	if err != nil {
 		return err
 	}
-	tokens, credentials, err := demoOffices()
+	tokens, credentials, err := admitOffices()
 	if err != nil {
 		return err
 	}
-	begun := time.Now()
 	fmt.Fprintf(w, "Yizhen (一镇): one year of Jincheng's specialised towns.\nRecords are kept in %s.\n", folder)
-
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	now := newStoryClock()
-	running := make(chan endpoints, 1)
-	ended := make(chan error, 1)
+	running, ended := make(chan endpoints, 1), make(chan error, 1)
 	go func() {
 		ended <- runSuite(ctx, suiteOptions{
 			store:       "bolt://" + filepath.ToSlash(folder),
@@ -53,32 +52,53 @@ func (c *demoCommand) Run(ctx context.Context, log *slog.Logger, w io.Writer) (e
 			credentials: credentials,
 			clock:       now,
 			logger:      log,
-			callTimeout: answerTimeout,
-			stopTimeout: answerTimeout,
+			callTimeout: rpc.DefaultCallTimeout,
+			stopTimeout: rpc.DefaultStopTimeout,
 		}, func(at endpoints) { running <- at })
 	}()
-	var at endpoints
 	select {
-	case at = <-running:
+	case at := <-running:
+		err = c.tell(ctx, at, tokens, now, w)
+		stop()
+		return errors.Join(err, <-ended)
 	case err := <-ended:
 		return err
 	}
+}
 
-	s := &story{rest: newRESTClient(at.URL, tokens), clock: now.standing, w: w}
-	told := s.tell(ctx)
-	if told == nil {
-		fmt.Fprintf(w, "\n%d calls over REST in %.1f s.\n", s.rest.calls, time.Since(begun).Seconds())
-		if c.Keep {
-			now.runOn()
-			fmt.Fprintln(w, "\nThe suite goes on serving; stop it with Ctrl-C. Try it as the city's office:")
-			fmt.Fprintf(w, "  export YIZHEN_URL=%s TOKEN=%s\n", at.URL, tokens[cityOffice])
-			fmt.Fprintln(w, `  curl -H "Authorization: Bearer $TOKEN" $YIZHEN_URL/v1/towns`)
-			printEndpoints(w, at)
-			<-ctx.Done()
-		}
+// tell tells the story to a running suite and, if it is to be kept, waits to be stopped.
+func (c *demoCommand) tell(ctx context.Context, at endpoints, tokens map[string]string, now *storyClock, w io.Writer) error {
+	begun := time.Now()
+	err := jincheng.Tell(ctx, jincheng.Options{URL: at.URL, Tokens: tokens, Clock: now.standing, Output: w})
+	if err != nil {
+		return err
 	}
-	stop()
-	return errors.Join(told, <-ended)
+	fmt.Fprintf(w, "The year took %.1f s.\n", time.Since(begun).Seconds())
+	if !c.Keep {
+		return nil
+	}
+	now.runOn()
+	fmt.Fprintln(w, "\nThe suite goes on serving; stop it with Ctrl-C. Try it as the city's office:")
+	fmt.Fprintf(w, "  export URL=%s TOKEN=%s\n", at.URL, tokens[jincheng.CityOffice])
+	fmt.Fprintln(w, `  curl -H "Authorization: Bearer $TOKEN" $URL/v1/towns`)
+	printEndpoints(w, at)
+	<-ctx.Done()
+	return nil
+}
+
+// admitOffices makes a token for each office of the story, and the credentials that admit them.
+func admitOffices() (tokens map[string]string, credentials *authn.Credentials, err error) {
+	offices, err := jincheng.Offices()
+	if err != nil {
+		return nil, nil, err
+	}
+	tokens = map[string]string{}
+	for i, office := range offices {
+		tokens[office.Name] = newToken()
+		offices[i].TokenSHA256 = authn.Digest(tokens[office.Name])
+	}
+	credentials, err = authn.NewCredentials(offices...)
+	return tokens, credentials, err
 }
 
 // storyClock stands wherever the story has come to, so that two runs write the same journal to the last bit. Once the
@@ -113,53 +133,4 @@ func freePorts() map[string]string {
 		addresses[name] = "127.0.0.1:0"
 	}
 	return addresses
-}
-
-// The offices that act in the story.
-const (
-	cityOffice   = "city/town-office"
-	fundOffice   = "city/fund-office"
-	maker        = "finance/chen"
-	checker      = "finance/guo"
-	payer        = "finance/ren"
-	auditOffice  = "audit/office"
-	countyPrefix = "county/"
-)
-
-// demoOffices makes a token for each office, and the credentials that admit them. No office can do another's part.
-func demoOffices() (tokens map[string]string, credentials *authn.Credentials, err error) {
-	offices := []authn.Principal{
-		{Name: cityOffice, Division: cityDivision, Permissions: []string{"town.*", "project.*", "assessment.*"}},
-		{Name: fundOffice, Division: cityDivision, Permissions: []string{
-			"fund.budgets.*", "fund.lines.*", "fund.calls.*", "fund.applications.*", "fund.awards.*", "fund.tranches.*",
-		}},
-		{Name: maker, Division: cityDivision, Permissions: []string{"fund.disbursements.create", "*.get", "*.list"}},
-		{Name: checker, Division: cityDivision, Permissions: []string{"fund.disbursements.check", "*.get", "*.list"}},
-		{Name: payer, Division: cityDivision, Permissions: []string{
-			"fund.disbursements.send", "fund.disbursements.confirm", "fund.disbursements.return", "*.get", "*.list",
-		}},
-		{Name: auditOffice, Division: cityDivision, Permissions: []string{
-			"*.get", "*.list", "*.summarize", "*.rank", "*.evaluate", "*.verify", "fund.accounts.computeTrialBalance", "journal.*",
-		}},
-	}
-	programme, err := readProgramme()
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, county := range programme.Counties {
-		offices = append(offices, authn.Principal{
-			Name: countyPrefix + county.Code, Division: county.Code, Permissions: []string{
-				"town.towns.*", "town.designations.create", "town.designations.submit", "town.designations.recommend",
-				"town.enterprises.*", "town.reports.create", "town.reports.submit", "town.reports.verify", "town.policies.*",
-				"town.assets.*", "project.*", "fund.applications.create", "fund.applications.submit", "fund.applications.check",
-			},
-		})
-	}
-	tokens = map[string]string{}
-	for i, office := range offices {
-		tokens[office.Name] = newToken()
-		offices[i].TokenSHA256 = authn.Digest(tokens[office.Name])
-	}
-	credentials, err = authn.NewCredentials(offices...)
-	return tokens, credentials, err
 }

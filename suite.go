@@ -281,7 +281,8 @@ func serveHTTP(ctx context.Context, lis net.Listener, handler *gateway.Gateway, 
 		ReadTimeout:       time.Minute,
 		IdleTimeout:       2 * time.Minute,
 		// No limit on writing: a watcher's answer goes on for as long as it watches.
-		BaseContext: func(net.Listener) context.Context { return ctx },
+		// Requests under way outlive the context, to be finished; Shutdown waits for them.
+		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
 	server.RegisterOnShutdown(handler.Stop)
 	served := make(chan error, 1)

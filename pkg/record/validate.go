@@ -32,13 +32,13 @@ func Validate(m proto.Message, options ...protovalidate.ValidationOption) error 
 		return err
 	}
 	var about []fault.Detail
-	var paths []string
+	var zh, en []string
 	for _, v := range invalid.Violations {
 		path := protovalidate.FieldPathString(v.Proto.GetField())
-		paths = append(paths, path+" "+v.Proto.GetMessage())
+		zh = append(zh, path+" "+ruleZH(v))
+		en = append(en, path+" "+v.Proto.GetMessage())
 		about = append(about, fault.Field(path, v.Proto.GetMessage()))
 	}
-	all := strings.Join(paths, "; ")
 	return fault.New(codes.InvalidArgument, typev1.Reason_REASON_INVALID_FIELD,
-		"请求不符合接口约定："+all, "the request breaks the contract: "+all, about...)
+		"请求不符合接口约定："+strings.Join(zh, "；"), "the request breaks the contract: "+strings.Join(en, "; "), about...)
 }

@@ -103,7 +103,7 @@ type ActionTask struct {
 	Owner string `protobuf:"bytes,5,opt,name=owner,proto3" json:"owner,omitempty"`
 	// The day it is due.
 	DueDate *date.Date `protobuf:"bytes,6,opt,name=due_date,json=dueDate,proto3" json:"due_date,omitempty"`
-	// The town it is about, in the division of the identifier; empty if it is about none.
+	// The town it is about, in the division of the identifier or below; empty if it is about none.
 	Town string `protobuf:"bytes,7,opt,name=town,proto3" json:"town,omitempty"`
 	// Whether it is past its date and open, on the day it is read.
 	Overdue bool `protobuf:"varint,8,opt,name=overdue,proto3" json:"overdue,omitempty"`
