@@ -90,15 +90,15 @@ func duplicateProject(other, project string, action int32) error {
 }
 
 func creditCodeInvalid(err error) error {
-	rule := "form"
+	rule, zh := "form", "应为 18 位数字或大写字母（不含 I、O、S、V、Z）"
 	switch {
 	case errors.Is(err, uscc.ErrOrganisationCheck):
-		rule = "organisation_check"
+		rule, zh = "organisation_check", "第 17 位与第 9 至 16 位的组织机构代码（GB 11714）不符"
 	case errors.Is(err, uscc.ErrCheck):
-		rule = "check"
+		rule, zh = "check", "第 18 位校验码与前 17 位不符"
 	}
 	return fault.New(codes.InvalidArgument, fundv1.Reason_REASON_CREDIT_CODE_INVALID,
-		"统一社会信用代码不符合 GB 32100："+err.Error(), err.Error(),
+		"统一社会信用代码不符合 GB 32100："+zh, err.Error(),
 		fault.With("rule", rule), fault.Field("application.enterprise_code", err.Error()))
 }
 
