@@ -82,7 +82,7 @@ func duplicateEvidence(other, sha256 string) error {
 		fault.Field("application.evidence_sha256s", "has a paper that "+other+" rests on"))
 }
 
-func duplicateProject(other, project string, action int32) error {
+func duplicateProject(other, project string, action typev1.Action) error {
 	return fault.New(codes.AlreadyExists, fundv1.Reason_REASON_DUPLICATE_PROJECT,
 		fmt.Sprintf("%s 已就同一项目 %s 的第 %d 项行动提出申请", other, project, action),
 		fmt.Sprintf("%s is for the same project, %s, in action %d", other, project, action),

@@ -150,7 +150,7 @@ func line2(t *testing.T) *projectv1.Project {
 		Town:                 casting,
 		TitleZh:              "精密铸造二号线",
 		TitleEn:              "Precision casting line 2",
-		Action:               projectv1.Action_ACTION_KEY_PROJECTS,
+		Action:               typev1.Action_ACTION_KEY_PROJECTS,
 		ProjectCode:          "2307-140525-89-01-123456",
 		EnterpriseCode:       creditCode(t),
 		PlannedInvestmentFen: 120_000_000_00,
@@ -268,7 +268,7 @@ func TestEveryResourceIsReadBack(t *testing.T) {
 		},
 		"action task": {
 			func() (record, error) {
-				return c.CreateActionTask(ctx, &projectv1.CreateActionTaskRequest{RequestId: "7", ActionTaskId: "140525-t", ActionTask: &projectv1.ActionTask{Action: projectv1.Action_ACTION_INNOVATION, Title: "t", Owner: "o", DueDate: due}})
+				return c.CreateActionTask(ctx, &projectv1.CreateActionTaskRequest{RequestId: "7", ActionTaskId: "140525-t", ActionTask: &projectv1.ActionTask{Action: typev1.Action_ACTION_INNOVATION, Title: "t", Owner: "o", DueDate: due}})
 			},
 			func() (record, error) {
 				return r.GetActionTask(ctx, &projectv1.GetActionTaskRequest{Name: "actionTasks/140525-t"})
