@@ -12,10 +12,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -108,7 +110,7 @@ func (db *DB) append(tx *Tx, head *journalv1.Head, by Origin) error {
 	for _, c := range tx.changes {
 		revision++
 		entry := &journalv1.Change{
-			Name:           fmt.Sprintf("journals/%s/changes/%d", db.service, revision),
+			Name:           db.changeName(revision),
 			Revision:       revision,
 			CommitRevision: commitRevision,
 			CommitTime:     commitTime,
@@ -126,7 +128,7 @@ func (db *DB) append(tx *Tx, head *journalv1.Head, by Origin) error {
 		}
 		if c.After != nil {
 			entry.After = &anypb.Any{
-				TypeUrl: "type.googleapis.com/" + string(c.Row.ProtoReflect().Descriptor().FullName()),
+				TypeUrl: "type.googleapis.com/" + string(kind(c)),
 				Value:   c.After,
 			}
 		}
@@ -139,10 +141,10 @@ func (db *DB) append(tx *Tx, head *journalv1.Head, by Origin) error {
 			return err
 		}
 	}
-	return putMessage(tx, []byte(headKey), &journalv1.Head{
-		Name: "journals/" + db.service, Revision: revision, Hash: previous, CommitTime: commitTime,
-	})
+	return putMessage(tx, []byte(headKey), db.headAt(revision, previous, commitTime))
 }
+
+func kind(c store.Change) protoreflect.FullName { return c.Row.ProtoReflect().Descriptor().FullName() }
 
 func typeOf(c store.Change) journalv1.Change_Type {
 	switch {
@@ -168,11 +170,15 @@ var _ store.Recorder = (*Tx)(nil)
 func (tx *Tx) Now() time.Time { return tx.now }
 
 // Record implements store.Recorder. A change that changes nothing is left out. Of several changes of one row in a
-// transaction only the sum is recorded: nobody outside has seen the others.
+// transaction only the sum is recorded: nobody outside has seen the others. A name is that of one resource, whatever
+// table it is in.
 func (tx *Tx) Record(c store.Change) error {
 	for i, earlier := range tx.changes {
 		if earlier.Name != c.Name {
 			continue
+		}
+		if kind(earlier) != kind(c) {
+			return fmt.Errorf("%s is the name of a %s and of a %s", c.Name, kind(earlier), kind(c))
 		}
 		c.Before = earlier.Before
 		tx.changes = append(tx.changes[:i], tx.changes[i+1:]...)
@@ -212,47 +218,66 @@ func (db *DB) Head(ctx context.Context) (head *journalv1.Head, err error) {
 }
 
 func readHead(r store.Reader) (*journalv1.Head, error) {
-	head := &journalv1.Head{}
-	err := getMessage(r, []byte(headKey), head)
+	raw, err := r.Get([]byte(headKey))
 	if errors.Is(err, store.ErrNotFound) {
 		return &journalv1.Head{Hash: zeroHash}, nil
 	}
-	return head, err
-}
-
-// Latest returns the last change of a resource, or store.ErrNotFound.
-func Latest(r store.Reader, resource string) (*journalv1.Change, error) {
-	revision, err := r.Get([]byte(latestPrefix + resource))
 	if err != nil {
 		return nil, err
 	}
-	return get(r, int64(binary.BigEndian.Uint64(revision)))
+	head := &journalv1.Head{}
+	if err := proto.Unmarshal(raw, head); err != nil {
+		return nil, &CorruptError{Problem: "the head: " + err.Error()}
+	}
+	return head, nil
 }
 
-func get(r store.Reader, revision int64) (*journalv1.Change, error) {
-	c := &journalv1.Change{}
-	return c, getMessage(r, changeKey(revision), c)
+// Latest returns the last change of a resource, or store.ErrNotFound. It is what others keep as evidence, so it is held
+// against its own hash.
+func Latest(r store.Reader, resource string) (*journalv1.Change, error) {
+	at, err := r.Get([]byte(latestPrefix + resource))
+	if err != nil {
+		return nil, err
+	}
+	revision := revisionOf(at)
+	c, err := get(r, revision)
+	switch {
+	case err != nil:
+		return nil, err
+	case c.GetResource() != resource:
+		return nil, &CorruptError{Revision: revision, Problem: "is not of the resource that it is found under"}
+	case !bytes.Equal(c.GetHash(), Hash(c)):
+		return nil, &CorruptError{Revision: revision, Problem: "does not have the hash of its content"}
+	}
+	return c, nil
 }
 
 // Read returns up to limit changes after a revision, and the head at the same moment.
 func (db *DB) Read(ctx context.Context, after int64, limit int) (changes []*journalv1.Change, head *journalv1.Head, err error) {
+	return db.read(ctx, after, limit, math.MaxInt)
+}
+
+// read is Read that ends early with the change that brings what was read to a number of bytes.
+func (db *DB) read(ctx context.Context, after int64, limit, maxBytes int) (changes []*journalv1.Change, head *journalv1.Head, err error) {
 	err = db.View(ctx, func(r store.Reader) error {
 		changes = nil
 		if head, err = readHead(r); err != nil {
 			return err
 		}
+		size := 0
 		for e, err := range r.Scan(changeKey(after+1), store.PrefixEnd([]byte(changePrefix)), store.Ascending) {
 			if err != nil {
 				return err
 			}
-			if len(changes) == limit {
+			if len(changes) == limit || size >= maxBytes {
 				return nil
 			}
-			c := &journalv1.Change{}
-			if err := proto.Unmarshal(e.Value, c); err != nil {
+			c, err := decode(e.Value, revisionOf(e.Key[len(changePrefix):]))
+			if err != nil {
 				return err
 			}
 			changes = append(changes, c)
+			size += len(e.Value)
 		}
 		return nil
 	})
@@ -274,8 +299,10 @@ func (e *CorruptError) Error() string {
 const verifyChunk = 1000
 
 // Verify computes the hashes of the revisions from first to last anew, and returns the last one. A journal that is not
-// whole gives a CorruptError. The first revision is also held against the hash of the one before it.
+// whole gives a CorruptError. The first revision is also held against the hash of the one before it, and the head against
+// the change that it names.
 func (db *DB) Verify(ctx context.Context, first, last int64) ([]byte, error) {
+	first = max(1, first)
 	previous := zeroHash
 	if first > 1 {
 		before, _, err := db.Read(ctx, first-2, 1)
@@ -288,35 +315,120 @@ func (db *DB) Verify(ctx context.Context, first, last int64) ([]byte, error) {
 		previous = before[0].GetHash()
 	}
 	for next := first; next <= last; {
-		changes, _, err := db.Read(ctx, next-1, int(min(verifyChunk, last-next+1)))
+		end := min(last, next+verifyChunk-1)
+		err := db.View(ctx, func(r store.Reader) (err error) {
+			previous, err = db.verify(r, next, end, previous)
+			return err
+		})
 		if err != nil {
-			return nil, &CorruptError{Revision: next, Problem: err.Error()}
+			return nil, err
 		}
-		if len(changes) == 0 {
-			return nil, &CorruptError{Revision: next, Problem: "is missing"}
+		next = end + 1
+	}
+	return previous, db.View(ctx, func(r store.Reader) error { return db.verifyHead(r, last) })
+}
+
+// verify follows the chain of the revisions from next to end, after a hash, and returns the hash that it ends in.
+func (db *DB) verify(r store.Reader, next, end int64, previous []byte) ([]byte, error) {
+	for e, err := range r.Scan(changeKey(next), changeKey(end+1), store.Ascending) {
+		if err != nil {
+			return nil, err
 		}
-		for _, c := range changes {
-			if err := link(c, next, previous); err != nil {
-				return nil, err
-			}
-			previous = c.GetHash()
-			next++
+		c, err := decode(e.Value, next)
+		if err == nil {
+			err = db.link(c, next, previous)
 		}
+		if err == nil {
+			err = findable(r, c)
+		}
+		if err != nil {
+			return nil, err
+		}
+		previous = c.GetHash()
+		next++
+	}
+	if next <= end {
+		return nil, &CorruptError{Revision: next, Problem: "is missing"}
 	}
 	return previous, nil
 }
 
 // link checks that a change is the one that belongs at a revision, after a hash.
-func link(c *journalv1.Change, revision int64, previous []byte) error {
+func (db *DB) link(c *journalv1.Change, revision int64, previous []byte) error {
 	switch {
 	case c.GetRevision() != revision:
 		return &CorruptError{Revision: revision, Problem: "is missing"}
+	case c.GetName() != db.changeName(revision):
+		return &CorruptError{Revision: revision, Problem: "does not have the name of its revision"}
 	case !bytes.Equal(c.GetPreviousHash(), previous):
 		return &CorruptError{Revision: revision, Problem: "does not follow the change before it"}
 	case !bytes.Equal(c.GetHash(), Hash(c)):
 		return &CorruptError{Revision: revision, Problem: "does not have the hash of its content"}
 	}
 	return nil
+}
+
+// findable checks that the last change that is kept of the resource is not one before this.
+func findable(r store.Reader, c *journalv1.Change) error {
+	at, err := r.Get([]byte(latestPrefix + c.GetResource()))
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	if revisionOf(at) < c.GetRevision() {
+		return &CorruptError{Revision: c.GetRevision(), Problem: "is not found as the last change of its resource"}
+	}
+	return nil
+}
+
+// verifyHead holds the head against the change that it names, which must not be before the last one verified.
+func (db *DB) verifyHead(r store.Reader, last int64) error {
+	head, err := readHead(r)
+	if err != nil {
+		return err
+	}
+	at := head.GetRevision()
+	if at < last {
+		return &CorruptError{Revision: last, Problem: fmt.Sprintf("is beyond the head, which is at %d", at)}
+	}
+	if at == 0 {
+		return nil
+	}
+	c, err := get(r, at)
+	if err != nil {
+		return err
+	}
+	if want := db.headAt(at, c.GetHash(), c.GetCommitTime()); !proto.Equal(head, want) {
+		return &CorruptError{Revision: at, Problem: "is not what the head says"}
+	}
+	return nil
+}
+
+func (db *DB) headAt(revision int64, hash []byte, at *timestamppb.Timestamp) *journalv1.Head {
+	return &journalv1.Head{Name: "journals/" + db.service, Revision: revision, Hash: hash, CommitTime: at}
+}
+
+// get reads a change that has to be there.
+func get(r store.Reader, revision int64) (*journalv1.Change, error) {
+	raw, err := r.Get(changeKey(revision))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, &CorruptError{Revision: revision, Problem: "is missing"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return decode(raw, revision)
+}
+
+func (db *DB) changeName(revision int64) string {
+	return fmt.Sprintf("journals/%s/changes/%d", db.service, revision)
+}
+
+func decode(raw []byte, revision int64) (*journalv1.Change, error) {
+	c := &journalv1.Change{}
+	if err := proto.Unmarshal(raw, c); err != nil {
+		return nil, &CorruptError{Revision: revision, Problem: err.Error()}
+	}
+	return c, nil
 }
 
 func changeKey(revision int64) []byte {
@@ -327,12 +439,12 @@ func revisionBytes(revision int64) []byte {
 	return binary.BigEndian.AppendUint64(nil, uint64(revision))
 }
 
-func getMessage(r store.Reader, key []byte, m proto.Message) error {
-	raw, err := r.Get(key)
-	if err != nil {
-		return err
+// revisionOf reads what revisionBytes wrote; what it did not write is no revision.
+func revisionOf(b []byte) int64 {
+	if len(b) != 8 {
+		return 0
 	}
-	return proto.Unmarshal(raw, m)
+	return int64(binary.BigEndian.Uint64(b))
 }
 
 func putMessage(tx store.Tx, key []byte, m proto.Message) error {

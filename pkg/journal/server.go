@@ -21,12 +21,16 @@ import (
 // Heartbeat is how often a watcher hears from a journal in which nothing happens.
 const Heartbeat = 15 * time.Second
 
+// defaultListSize is how many changes ListChanges answers with to a caller who does not say.
+const defaultListSize = 100
+
 // watchChunk is how many changes are read for a watcher at once. What a watcher has not taken yet is read when it takes
 // it, so a slow one costs no memory.
 const watchChunk = 100
 
-// maxListBytes bounds an answer of ListChanges in bytes, well under the size limit of a message.
-const maxListBytes = 2 << 20
+// maxReadBytes bounds what is read at once in bytes, and with it an answer of ListChanges, well under the size limit of a
+// message.
+const maxReadBytes = 2 << 20
 
 // Server serves a journal over gRPC.
 type Server struct {
@@ -60,17 +64,21 @@ func (s *Server) ListChanges(ctx context.Context, req *journalv1.ListChangesRequ
 	after := req.GetAfterRevision()
 	if start != "" {
 		if after, err = strconv.ParseInt(start, 10, 64); err != nil {
-			return nil, err
+			return nil, fault.InvalidField("page_token", "不是本接口给出的", "was not issued by this method")
 		}
 	}
-	changes, head, err := s.db.Read(ctx, after, page.Size(req))
+	limit := page.Size(req)
+	if req.GetPageSize() == 0 {
+		limit = defaultListSize
+	}
+	changes, head, err := s.db.read(ctx, after, limit, maxReadBytes)
 	if err != nil {
-		return nil, err
+		return nil, seen(err)
 	}
 	res := &journalv1.ListChangesResponse{}
 	size := 0
 	for _, c := range changes {
-		if size += proto.Size(c); size > maxListBytes && len(res.Changes) > 0 {
+		if size += proto.Size(c); size > maxReadBytes && len(res.Changes) > 0 {
 			break
 		}
 		res.Changes = append(res.Changes, c)
@@ -87,7 +95,8 @@ func (s *Server) GetHead(ctx context.Context, req *journalv1.GetHeadRequest) (*j
 	if err := s.own(req.GetName()); err != nil {
 		return nil, err
 	}
-	return s.db.Head(ctx)
+	head, err := s.db.Head(ctx)
+	return head, seen(err)
 }
 
 // GetLatestChange implements the Journal service.
@@ -102,7 +111,7 @@ func (s *Server) GetLatestChange(ctx context.Context, req *journalv1.GetLatestCh
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, fault.NotFound(req.GetResource())
 	}
-	return change, err
+	return change, seen(err)
 }
 
 // VerifyRange implements the Journal service.
@@ -112,7 +121,7 @@ func (s *Server) VerifyRange(ctx context.Context, req *journalv1.VerifyRangeRequ
 	}
 	head, err := s.db.Head(ctx)
 	if err != nil {
-		return nil, err
+		return nil, seen(err)
 	}
 	first, last := max(1, req.GetFirstRevision()), req.GetLastRevision()
 	if last == 0 {
@@ -122,14 +131,8 @@ func (s *Server) VerifyRange(ctx context.Context, req *journalv1.VerifyRangeRequ
 		return nil, outOfRange(head.GetRevision())
 	}
 	hash, err := s.db.Verify(ctx, first, last)
-	var corrupt *CorruptError
-	if errors.As(err, &corrupt) {
-		return nil, fault.New(codes.DataLoss, typev1.Reason_REASON_JOURNAL_CORRUPT,
-			"日志链在修订号 "+strconv.FormatInt(corrupt.Revision, 10)+" 处断裂", corrupt.Error(),
-			fault.With("revision", strconv.FormatInt(corrupt.Revision, 10)))
-	}
 	if err != nil {
-		return nil, err
+		return nil, seen(err)
 	}
 	return &journalv1.VerifyRangeResponse{FirstRevision: first, LastRevision: last, Hash: hash}, nil
 }
@@ -143,7 +146,7 @@ func (s *Server) WatchChanges(req *journalv1.WatchChangesRequest, stream journal
 	after := req.GetAfterRevision()
 	head, err := s.db.Head(ctx)
 	if err != nil {
-		return err
+		return seen(err)
 	}
 	if after > head.GetRevision() {
 		return outOfRange(head.GetRevision())
@@ -161,7 +164,12 @@ func (s *Server) WatchChanges(req *journalv1.WatchChangesRequest, stream journal
 			return err
 		}
 		if after = sent; after < head {
-			continue
+			select {
+			case <-s.stop: // also of a watcher that never catches up
+				return stopping()
+			default:
+				continue
+			}
 		}
 		select {
 		case <-changed:
@@ -172,17 +180,16 @@ func (s *Server) WatchChanges(req *journalv1.WatchChangesRequest, stream journal
 		case <-ctx.Done():
 			return status.FromContextError(ctx.Err()).Err()
 		case <-s.stop:
-			return fault.New(codes.Unavailable, typev1.Reason_REASON_SHUTTING_DOWN,
-				"服务正在停止；请从最后收到的修订号继续", "the server is stopping: resume after the last revision received")
+			return stopping()
 		}
 	}
 }
 
 // send sends the next changes after a revision, and returns the last revision sent and the head.
 func (s *Server) send(stream journalv1.Journal_WatchChangesServer, after int64) (sent, head int64, err error) {
-	changes, h, err := s.db.Read(stream.Context(), after, watchChunk)
+	changes, h, err := s.db.read(stream.Context(), after, watchChunk, maxReadBytes)
 	if err != nil {
-		return after, 0, err
+		return after, 0, seen(err)
 	}
 	for _, c := range changes {
 		err := stream.Send(&journalv1.WatchChangesResponse{Change: c, HeadRevision: h.GetRevision()})
@@ -200,6 +207,22 @@ func (s *Server) own(name string) error {
 		return fault.NotFound(name)
 	}
 	return nil
+}
+
+// seen makes of a journal that is not whole the fault that callers see; it leaves other errors alone.
+func seen(err error) error {
+	var corrupt *CorruptError
+	if !errors.As(err, &corrupt) {
+		return err
+	}
+	revision := strconv.FormatInt(corrupt.Revision, 10)
+	return fault.New(codes.DataLoss, typev1.Reason_REASON_JOURNAL_CORRUPT,
+		"日志链在修订号 "+revision+" 处断裂", corrupt.Error(), fault.With("revision", revision))
+}
+
+func stopping() error {
+	return fault.New(codes.Unavailable, typev1.Reason_REASON_SHUTTING_DOWN,
+		"服务正在停止；请从最后收到的修订号继续", "the server is stopping: resume after the last revision received")
 }
 
 func outOfRange(head int64) error {
