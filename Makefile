@@ -78,6 +78,17 @@ test-tools: ## Run the tests of the tools under tools/
 fuzz: ## Run every fuzz test for FUZZTIME (default: 10s) each
 	@FUZZTIME=$(FUZZTIME) tools/fuzz
 
+# Where in a commit the crash tests stop the program: before anything is written, with the
+# pages written, with the meta page written, and with all on disk before any caller knows.
+CRASH_POINTS := beforeWrite,beforeSyncDataPages,beforeSyncMetaPage,afterSync
+KILLS ?= 20
+SEED ?= 0
+
+.PHONY: crash
+crash: $(BIN)/.gofail ## Kill the services KILLS times (default: 20) and look for what is lost; SEED repeats a run
+	@tools/failpoints
+	@$(GO) run ./tools/crash -kills $(KILLS) -seed $(SEED) -bin $(CURDIR)/.build/failpoints/bin/yizhen -failpoints $(CRASH_POINTS)
+
 .PHONY: bench
 bench: ## Run the benchmarks that match BENCH (default: all)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
@@ -110,8 +121,8 @@ $(BIN)/openapicheck: $(wildcard tools/openapicheck/*.go) tools/openapicheck/go.m
 	@mkdir -p $(BIN)
 	@$(call tool_build,tools/openapicheck,.)
 
-# The linters and govulncheck: each has a module file of its own, as a `tool` directive.
-$(BIN)/.golangci $(BIN)/.apilinter $(BIN)/.govulncheck: $(BIN)/.%: tools/%/go.mod tools/%/go.sum
+# The linters, govulncheck and gofail: each has a module file of its own, as a `tool` directive.
+$(BIN)/.golangci $(BIN)/.apilinter $(BIN)/.govulncheck $(BIN)/.gofail: $(BIN)/.%: tools/%/go.mod tools/%/go.sum
 	@mkdir -p $(BIN)
 	@echo "building $*"
 	@$(call tool_build,tools/$*,tool)
