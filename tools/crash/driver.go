@@ -315,7 +315,9 @@ func wait(ctx context.Context, d time.Duration) {
 type filler struct {
 	clock *clock.Manual
 	conn  *grpc.ClientConn
-	err   error
+	// applications is how many have their public notice behind them.
+	applications int
+	err          error
 }
 
 // ask sends a request; after a failure it sends no more.
@@ -334,7 +336,7 @@ func (s *site) fill(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	f := &filler{clock: clock.NewManual(s.clock.Now().AddDate(0, 0, -30))}
+	f := &filler{clock: clock.NewManual(s.clock.Now().AddDate(0, 0, -30)), applications: announcedInStore}
 	db := journal.Open(opened, s.load.service, f.clock)
 	defer func() { err = errors.Join(err, db.Close()) }()
 	credentials, err := authn.NewCredentials(principals()...)

@@ -95,7 +95,7 @@ func fillFund(ctx context.Context, f *filler) {
 		TranchePlan: []*fundv1.TranchePlan{{Title: "First", ShareBp: 6000}, {Title: "Rest", ShareBp: 4000}},
 	}})
 	f.ask(ctx, &fundv1.OpenCallRequest{Name: call})
-	for n := range announcedInStore {
+	for n := range f.applications {
 		id := fmt.Sprintf("140525-old-%d", n)
 		name := "applications/" + id
 		f.ask(ctx, &fundv1.CreateApplicationRequest{ApplicationId: id, Application: newApplication(id)})
