@@ -72,8 +72,13 @@ func (b *binding) apply(c *call, req protoreflect.Message) error {
 	if err := b.checkQuery(c.query); err != nil {
 		return err
 	}
-	if b.mask != nil && !c.query.Has("updateMask") && !c.query.Has("update_mask") {
-		cleanMask(req.Get(b.mask).Message().Interface().(*fieldmaskpb.FieldMask))
+	if b.mask != nil {
+		mask := req.Get(b.mask).Message().Interface().(*fieldmaskpb.FieldMask)
+		if c.query.Has("updateMask") || c.query.Has("update_mask") {
+			b.translateMask(mask)
+		} else {
+			cleanMask(mask)
+		}
 	}
 	if b.requestID != nil && c.idempotencyKey != "" {
 		if !fill(req, b.requestID, c.idempotencyKey) {
@@ -109,11 +114,25 @@ func cleanMask(mask *fieldmaskpb.FieldMask) {
 	mask.Paths = slices.DeleteFunc(mask.Paths, func(path string) bool { return path == "name" || path == "etag" })
 }
 
+// translateMask gives the fields of a mask that stood in the query, where they have JSON's names, those of the proto. One
+// that is not there is left for the service to refuse.
+func (b *binding) translateMask(mask *fieldmaskpb.FieldMask) {
+	resource := b.request.Fields().ByName(protoreflect.Name(b.body))
+	if resource == nil {
+		return
+	}
+	for i, path := range mask.GetPaths() {
+		if found := lookUp(resource.Message(), path); found != "" {
+			mask.Paths[i] = found
+		}
+	}
+}
+
 // checkQuery refuses a query parameter that would be passed over in silence: a misspelt one, or one for a field that the
 // path or the body gives.
 func (b *binding) checkQuery(query url.Values) error {
 	for _, key := range sortedKeys(query) {
-		field := b.lookUp(key)
+		field := lookUp(b.request, key)
 		if field == "" || b.body == "*" || field == b.body || strings.HasPrefix(field, b.body+".") && b.body != "" ||
 			slices.Contains(b.inPath, field) {
 			return unknownParameter(key)
@@ -122,12 +141,11 @@ func (b *binding) checkQuery(query url.Values) error {
 	return nil
 }
 
-// lookUp returns the path of a field in the request under its name in the proto, "" if there is no such field. A name in
-// a query may be the proto's or JSON's.
-func (b *binding) lookUp(key string) string {
-	message := b.request
+// lookUp returns the path of a field under its name in the proto, "" if there is no such field. A name in a query may be
+// the proto's or JSON's.
+func lookUp(message protoreflect.MessageDescriptor, given string) string {
 	var path []string
-	for name := range strings.SplitSeq(key, ".") {
+	for name := range strings.SplitSeq(given, ".") {
 		if message == nil {
 			return ""
 		}

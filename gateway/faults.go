@@ -36,6 +36,8 @@ func (r *refusal) code() codes.Code {
 		return codes.Unimplemented
 	case http.StatusRequestEntityTooLarge:
 		return codes.ResourceExhausted
+	case http.StatusServiceUnavailable:
+		return codes.Unavailable
 	}
 	return codes.InvalidArgument
 }
@@ -104,6 +106,21 @@ func unsupportedMediaType() error {
 	return &refusal{status: http.StatusUnsupportedMediaType, reason: "UNSUPPORTED_MEDIA_TYPE",
 		zh: "请求体应为未压缩的 JSON，并带有 Content-Type: application/json",
 		en: "the body has to be JSON, not compressed, with Content-Type: application/json"}
+}
+
+// unavailable says that a service gave no answer. It does not say, as fault.PeerUnavailable does, that nothing was done:
+// the connection may have broken between the deed and the answer.
+func unavailable(service string, code codes.Code) error {
+	return &refusal{status: http.StatusServiceUnavailable, reason: "SERVICE_UNAVAILABLE",
+		zh: service + " 服务没有响应（" + code.String() + "）；请稍后重试，改动类请求请沿用同一 Idempotency-Key，不会重复执行",
+		en: "the " + service + " service does not answer (" + code.String() +
+			"): try again, and send a change with the same Idempotency-Key, under which it is carried out once",
+		metadata: map[string]string{"service": service}}
+}
+
+func tooManyWatchers(most int) error {
+	return &refusal{status: http.StatusServiceUnavailable, reason: "TOO_MANY_WATCHERS",
+		zh: fmt.Sprintf("已有 %d 个订阅者，请稍后重试", most), en: fmt.Sprintf("there are %d watchers already: try again later", most)}
 }
 
 func shuttingDown() error {

@@ -36,6 +36,7 @@ const (
 	DefaultTimeout      = 30 * time.Second
 	DefaultStall        = 30 * time.Second
 	DefaultMaxBodyBytes = 4 << 20
+	DefaultMaxWatchers  = 500
 )
 
 // minCompressBytes is the size from which an answer is worth compressing.
@@ -43,7 +44,8 @@ const minCompressBytes = 1 << 10
 
 // Options say what a gateway stands in front of.
 type Options struct {
-	// Connections to the services. All of them are needed; one that does not answer yet is no hindrance.
+	// Connections to the services, without credentials of their own: each call carries its caller's. All of them are
+	// needed; one that does not answer yet is no hindrance.
 	Town, Project, Fund, Assessment grpc.ClientConnInterface
 
 	// Logger takes a line for each request; nil throws them away.
@@ -52,6 +54,9 @@ type Options struct {
 	Timeout time.Duration
 	// Stall bounds how long a watcher may leave a message unread before it is cut off; DefaultStall if 0.
 	Stall time.Duration
+	// MaxWatchers bounds how many watches are open at once; DefaultMaxWatchers if 0. They share a connection with all
+	// other calls, on which a service permits a number of streams.
+	MaxWatchers int
 	// MaxBodyBytes bounds the body of a request; DefaultMaxBodyBytes if 0.
 	MaxBodyBytes int64
 }
@@ -116,6 +121,9 @@ func New(o Options) (*Gateway, error) {
 	if o.Stall == 0 {
 		o.Stall = DefaultStall
 	}
+	if o.MaxWatchers == 0 {
+		o.MaxWatchers = DefaultMaxWatchers
+	}
 	if o.MaxBodyBytes == 0 {
 		o.MaxBodyBytes = DefaultMaxBodyBytes
 	}
@@ -158,7 +166,7 @@ func New(o Options) (*Gateway, error) {
 		return nil, err
 	}
 	// The generated handler of the stream is replaced by one that answers with problem documents, at once.
-	watch, err := newWatcher(g, journals, o.Stall)
+	watch, err := newWatcher(g, journals, o)
 	if err != nil {
 		return nil, err
 	}

@@ -82,12 +82,13 @@ type watcher struct {
 	journals journals
 	binding  *binding
 	stall    time.Duration
+	places   chan struct{} // one is taken by each watch
 }
 
-func newWatcher(g *Gateway, j journals, stall time.Duration) (*watcher, error) {
+func newWatcher(g *Gateway, j journals, o Options) (*watcher, error) {
 	method := journalv1.File_yizhen_journal_v1_journal_proto.Services().ByName("Journal").Methods().ByName("WatchChanges")
 	b, err := bind(method)
-	return &watcher{gateway: g, journals: j, binding: b, stall: stall}, err
+	return &watcher{gateway: g, journals: j, binding: b, stall: o.Stall, places: make(chan struct{}, o.MaxWatchers)}, err
 }
 
 func (x *watcher) serve(w http.ResponseWriter, r *http.Request, pathParams map[string]string) {
@@ -95,6 +96,13 @@ func (x *watcher) serve(w http.ResponseWriter, r *http.Request, pathParams map[s
 	req, err := x.read(c, pathParams["name"])
 	if err != nil {
 		x.gateway.refuse(w, r, err)
+		return
+	}
+	select {
+	case x.places <- struct{}{}:
+		defer func() { <-x.places }()
+	default:
+		x.gateway.refuse(w, r, tooManyWatchers(cap(x.places)))
 		return
 	}
 	ctx, cancel := context.WithCancel(r.Context())
@@ -189,14 +197,19 @@ func (l *lineWriter) begin() {
 	l.w.Header().Set("X-Accel-Buffering", "no")
 	// A server's write timeout is for answers that have an end.
 	_ = l.control.SetWriteDeadline(time.Time{})
+	defer l.cutOff().Stop()
 	l.w.WriteHeader(http.StatusOK)
-	_ = l.control.Flush()
+	_ = l.control.Flush() // a reader who is gone is noticed at the first line
+}
+
+// cutOff ends the connection when the reader has not taken what is written in time.
+func (l *lineWriter) cutOff() *time.Timer {
+	return time.AfterFunc(l.stall, func() { _ = l.control.SetWriteDeadline(time.Unix(1, 0)) })
 }
 
 // write writes a line, and gives its reader a time to take it.
 func (l *lineWriter) write(key string, value json.RawMessage) error {
-	cut := time.AfterFunc(l.stall, func() { _ = l.control.SetWriteDeadline(time.Unix(1, 0)) })
-	defer cut.Stop()
+	defer l.cutOff().Stop()
 	line, err := json.Marshal(map[string]json.RawMessage{key: value})
 	if err != nil {
 		return err

@@ -30,10 +30,10 @@ const readyTimeout = 2 * time.Second
 type pages struct {
 	docs     http.Handler
 	tag      string
-	services []health
+	services []wellbeing
 }
 
-type health struct {
+type wellbeing struct {
 	name   string
 	client grpc_health_v1.HealthClient
 }
@@ -57,7 +57,7 @@ func newPages() *pages {
 }
 
 func (p *pages) addService(name string, conn grpc.ClientConnInterface) {
-	p.services = append(p.services, health{name, grpc_health_v1.NewHealthClient(conn)})
+	p.services = append(p.services, wellbeing{name, grpc_health_v1.NewHealthClient(conn)})
 }
 
 func (p *pages) find(path string) (http.Handler, bool) {
@@ -142,7 +142,7 @@ func (p *pages) ready(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, code, answer)
 }
 
-func (h health) state(ctx context.Context) string {
+func (h wellbeing) state(ctx context.Context) string {
 	answer, err := h.client.Check(ctx, &grpc_health_v1.HealthCheckRequest{})
 	if err != nil {
 		return strings.ToUpper(status.Code(err).String())

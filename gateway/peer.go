@@ -93,7 +93,7 @@ func (p *peer) explain(ctx context.Context, c *call, err error) error {
 	switch status.Code(err) {
 	case codes.Unavailable:
 		p.log(ctx, c, err)
-		return fault.PeerUnavailable(p.service, err)
+		return unavailable(p.service, status.Code(err))
 	case codes.DeadlineExceeded:
 		return fault.FromContext(context.DeadlineExceeded)
 	case codes.Unknown, codes.Internal, codes.DataLoss:

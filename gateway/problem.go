@@ -5,10 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"regexp"
-	"strconv"
 	"strings"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -59,7 +59,7 @@ func newProblem(c *call, r *http.Request, err error) *problem {
 	if text := p.Messages[c.language.tag()]; text != "" {
 		p.Detail = text
 	}
-	p.Title = c.language.title(p.Status)
+	p.Title = c.language.title(p.Status, c.code)
 	if p.Reason != "" {
 		p.Type = "urn:yizhen:problem:" + p.Domain + ":" + p.Reason
 		c.reason = p.Reason
@@ -174,7 +174,8 @@ func (g *Gateway) answerNoRoute(_ context.Context, mux *runtime.ServeMux, _ runt
 	if r.Context().Value(probeKey{}) != nil {
 		return
 	}
-	if httpStatus != http.StatusMethodNotAllowed {
+	// No identifier has a colon in it: what stands after one is a verb, and here an unknown one.
+	if httpStatus != http.StatusMethodNotAllowed || strings.Contains(r.URL.Path, ":") && r.Method == http.MethodPost {
 		g.refuse(w, r, noSuchPath(r.URL.Path))
 		return
 	}
@@ -195,6 +196,10 @@ func (g *Gateway) answerNoRoute(_ context.Context, mux *runtime.ServeMux, _ runt
 // protojson and of grpc-gateway; they are read for the name of the field only, and without one the sentence stands alone.
 func unreadable(err error) error {
 	text := strings.TrimPrefix(strings.ReplaceAll(err.Error(), "\u00a0", " "), "proto: ")
+	if text == io.ErrUnexpectedEOF.Error() {
+		// The body was found to be whole JSON before. What protojson looks for in vain is the other escape.
+		text = `a \u escape is half of a surrogate pair`
+	}
 	var about []fault.Detail
 	if match := namedField.FindStringSubmatch(text); match != nil {
 		field := match[1] + match[2]
@@ -236,19 +241,20 @@ func preferred(accept []string) language {
 	return language(index)
 }
 
-// title returns what a status is called.
-func (l language) title(status int) string {
-	zh, ok := titles[status]
-	if l == chinese && ok {
+// title returns what a status is called. A request that is well made, but not now, has the status of one that is badly
+// made; it is not called so.
+func (l language) title(status int, code codes.Code) string {
+	zh, en := titles[status], http.StatusText(status)
+	switch {
+	case code == codes.FailedPrecondition:
+		zh, en = "条件不满足", "Failed Precondition"
+	case status == statusClientClosed:
+		en = "Client Closed Request"
+	}
+	if l == chinese && zh != "" {
 		return zh
 	}
-	if en := http.StatusText(status); en != "" {
-		return en
-	}
-	if status == statusClientClosed {
-		return "Client Closed Request"
-	}
-	return strconv.Itoa(status)
+	return en
 }
 
 // statusClientClosed is what CANCELLED becomes: nobody reads it, but the log shows it.

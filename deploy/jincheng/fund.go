@@ -9,6 +9,7 @@ import (
 
 	"github.com/yizhen/yizhen/pkg/civil"
 	fundv1 "github.com/yizhen/yizhen/proto/yizhen/fund/v1"
+	typev1 "github.com/yizhen/yizhen/proto/yizhen/type/v1"
 )
 
 const (
@@ -29,13 +30,13 @@ func (s *story) adoptBudget(ctx context.Context) error {
 		return err
 	}
 	err = s.create(ctx, fundOffice, line, &fundv1.Line{
-		Purpose: "重点项目", Action: 3, AmountFen: 6_000 * fenPerWanYuan,
+		Purpose: "重点项目", Action: typev1.Action_ACTION_KEY_PROJECTS, AmountFen: 6_000 * fenPerWanYuan,
 	})
 	if err != nil {
 		return err
 	}
 	return s.create(ctx, fundOffice, budget+"/lines/innovation", &fundv1.Line{
-		Purpose: "创新平台", Action: 2, AmountFen: 2_000 * fenPerWanYuan,
+		Purpose: "创新平台", Action: typev1.Action_ACTION_INNOVATION, AmountFen: 2_000 * fenPerWanYuan,
 	})
 }
 

@@ -48,7 +48,7 @@ func (s *story) startProjects(ctx context.Context) error {
 		}
 		name, office := "projects/"+v.id, countyOf(v.id)
 		err = s.create(ctx, office, name, &projectv1.Project{
-			Town: "towns/" + v.town, TitleZh: v.titleZH, TitleEn: v.titleEN, Action: projectv1.Action_ACTION_KEY_PROJECTS, EnterpriseCode: code,
+			Town: "towns/" + v.town, TitleZh: v.titleZH, TitleEn: v.titleEN, Action: typev1.Action_ACTION_KEY_PROJECTS, EnterpriseCode: code,
 			PlannedInvestmentFen: v.planned * fenPerWanYuan, ExpectedOutputFen: v.expectedOutput * fenPerWanYuan,
 		})
 		if err != nil {

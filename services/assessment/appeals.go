@@ -69,26 +69,38 @@ func (s *Server) UpdateAppeal(ctx context.Context, req *assessmentv1.UpdateAppea
 	})
 }
 
-// AcceptAppeal implements the Assessment service.
+// AcceptAppeal implements the Assessment service. From then on a collection is due that is newer than the newest.
 func (s *Server) AcceptAppeal(ctx context.Context, req *assessmentv1.AcceptAppealRequest) (*assessmentv1.Appeal, error) {
-	return s.stepAppeal(ctx, "accept", req)
+	return s.stepAppeal(ctx, "accept", req, func(tx *journal.Tx, a *assessmentv1.Appeal) error {
+		c, err := record.Load(tx, s.campaigns, campaignOf(a.GetScorecard()))
+		if err != nil {
+			return err
+		}
+		a.Collection = c.GetCollections()
+		return nil
+	})
 }
 
 // DismissAppeal implements the Assessment service.
 func (s *Server) DismissAppeal(ctx context.Context, req *assessmentv1.DismissAppealRequest) (*assessmentv1.Appeal, error) {
-	return s.stepAppeal(ctx, "dismiss", req)
+	return s.stepAppeal(ctx, "dismiss", req, nil)
 }
 
 // WithdrawAppeal implements the Assessment service.
 func (s *Server) WithdrawAppeal(ctx context.Context, req *assessmentv1.WithdrawAppealRequest) (*assessmentv1.Appeal, error) {
-	return s.stepAppeal(ctx, "withdraw", req)
+	return s.stepAppeal(ctx, "withdraw", req, nil)
 }
 
-func (s *Server) stepAppeal(ctx context.Context, verb string, req record.StepRequest) (*assessmentv1.Appeal, error) {
+func (s *Server) stepAppeal(ctx context.Context, verb string, req record.StepRequest, rule func(*journal.Tx, *assessmentv1.Appeal) error) (*assessmentv1.Appeal, error) {
 	return record.Step(ctx, s.db, s.appeals, req, func(tx *journal.Tx, a *assessmentv1.Appeal) error {
 		next, err := advance(AppealLifecycle, a.GetState(), verb, req)
 		if err != nil {
 			return err
+		}
+		if rule != nil {
+			if err := rule(tx, a); err != nil {
+				return err
+			}
 		}
 		a.State = next
 		a.Decisions = append(a.Decisions, record.Decide(ctx, tx, verb, req))

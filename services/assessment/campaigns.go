@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/yizhen/yizhen/pkg/civil"
+	"github.com/yizhen/yizhen/pkg/fault"
 	"github.com/yizhen/yizhen/pkg/journal"
 	"github.com/yizhen/yizhen/pkg/record"
 	"github.com/yizhen/yizhen/pkg/store"
@@ -59,6 +60,9 @@ func (s *Server) CollectCampaign(ctx context.Context, req *assessmentv1.CollectC
 		if problem != nil {
 			return problem
 		}
+		if c.GetCollections() != found.collections { // what another call read since may be newer
+			return fault.StaleETag(c.GetName(), c.GetEtag())
+		}
 		pinned, err := journal.Latest(tx, c.GetIndicatorSet())
 		if err != nil {
 			return err
@@ -70,7 +74,7 @@ func (s *Server) CollectCampaign(ctx context.Context, req *assessmentv1.CollectC
 		c.CollectTime = timestamppb.New(tx.Now())
 		c.Pins = found.pins
 		c.IndicatorSetEvidence = evidenceOf(s.db.Service(), pinned)
-		c.TownCount = int32(len(found.cards)) //nolint:gosec // maxTowns bounds it
+		c.TownCount = int32(len(found.cards)) // maxTowns bounds it
 		return nil
 	})
 }
@@ -84,7 +88,12 @@ func (s *Server) surveyFor(ctx context.Context, req *assessmentv1.CollectCampaig
 	if _, err := advance(CampaignLifecycle, c.GetState(), "collect", req); err != nil {
 		return nil, err
 	}
-	return s.survey(ctx, c.GetPeriod())
+	found, err := s.survey(ctx, c.GetPeriod())
+	if err != nil {
+		return nil, err
+	}
+	found.collections = c.GetCollections()
+	return found, nil
 }
 
 // ScoreCampaign implements the Assessment service.

@@ -34,6 +34,8 @@ const (
 type survey struct {
 	pins  []*assessmentv1.JournalPin
 	cards []*assessmentv1.Scorecard
+	// collections is how often the campaign had been collected when the survey began.
+	collections int32
 }
 
 // survey reads the facts of a period from all services at the same time.
@@ -79,9 +81,11 @@ type source struct {
 	rows string
 }
 
-func (s *Server) townSource() source    { return source{"town", s.peers.TownJournal, "towns/"} }
-func (s *Server) projectSource() source { return source{"project", s.peers.ProjectJournal, "projects/"} }
-func (s *Server) fundSource() source    { return source{"fund", s.peers.FundJournal, "awards/"} }
+func (s *Server) townSource() source { return source{"town", s.peers.TownJournal, "towns/"} }
+func (s *Server) projectSource() source {
+	return source{"project", s.peers.ProjectJournal, "projects/"}
+}
+func (s *Server) fundSource() source { return source{"fund", s.peers.FundJournal, "awards/"} }
 
 // steady reads from a service at one point of its journal, and returns that point. Reading takes several calls; if
 // something that matters changed between the first and the last, all is read again.

@@ -100,6 +100,9 @@ func (s *Server) saveAccount(tx *journal.Tx, row *fundv1.Account, a ledger.Accou
 // and what has reversed that before.
 func (s *Server) readPosted(r store.Reader, books *ledger.Books, t ledger.Transfer) error {
 	for _, id := range []string{t.ID, t.Reverses} {
+		if id == "" {
+			continue
+		}
 		posted, err := first(s.transfers.ScanIndex(r, transfersByID.Name, id, ""))
 		if err != nil {
 			return err

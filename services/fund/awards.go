@@ -128,7 +128,7 @@ func (s *Server) evidence(ctx context.Context, tranche string) (*typev1.Evidence
 	switch {
 	case status.Code(err) == codes.NotFound:
 		return nil, milestoneNotAccepted(t.GetMilestone(), missing)
-	case err != nil:
+	case err != nil: // also a refusal: the word that is needed is not given
 		return nil, fault.PeerUnavailable("project", err)
 	case change.GetAfter() == nil:
 		return nil, milestoneNotAccepted(t.GetMilestone(), missing)

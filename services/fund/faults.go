@@ -82,7 +82,7 @@ func duplicateEvidence(other, sha256 string) error {
 		fault.Field("application.evidence_sha256s", "has a paper that "+other+" rests on"))
 }
 
-func duplicateProject(other, project string, action int32) error {
+func duplicateProject(other, project string, action typev1.Action) error {
 	return fault.New(codes.AlreadyExists, fundv1.Reason_REASON_DUPLICATE_PROJECT,
 		fmt.Sprintf("%s 已就同一项目 %s 的第 %d 项行动提出申请", other, project, action),
 		fmt.Sprintf("%s is for the same project, %s, in action %d", other, project, action),
@@ -90,15 +90,15 @@ func duplicateProject(other, project string, action int32) error {
 }
 
 func creditCodeInvalid(err error) error {
-	rule := "form"
+	rule, zh := "form", "应为 18 位数字或大写字母（不含 I、O、S、V、Z）"
 	switch {
 	case errors.Is(err, uscc.ErrOrganisationCheck):
-		rule = "organisation_check"
+		rule, zh = "organisation_check", "第 17 位与第 9 至 16 位的组织机构代码（GB 11714）不符"
 	case errors.Is(err, uscc.ErrCheck):
-		rule = "check"
+		rule, zh = "check", "第 18 位校验码与前 17 位不符"
 	}
 	return fault.New(codes.InvalidArgument, fundv1.Reason_REASON_CREDIT_CODE_INVALID,
-		"统一社会信用代码不符合 GB 32100："+err.Error(), err.Error(),
+		"统一社会信用代码不符合 GB 32100："+zh, err.Error(),
 		fault.With("rule", rule), fault.Field("application.enterprise_code", err.Error()))
 }
 

@@ -27,8 +27,8 @@ func (s *Server) CreateActionTask(ctx context.Context, req *projectv1.CreateActi
 
 // checkTask checks what callers say of a task.
 func checkTask(name string, t *projectv1.ActionTask) error {
-	if err := checkWithin("action_task.town", t.GetTown(), name); err != nil {
-		return err
+	if t.GetTown() != "" && !covers(authz.DivisionOf(name), authz.DivisionOf(t.GetTown())) {
+		return divisionMismatch("action_task.town", t.GetTown(), name)
 	}
 	return checkDate("action_task.due_date", t.GetDueDate())
 }

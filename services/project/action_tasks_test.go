@@ -7,13 +7,14 @@ import (
 
 	"github.com/yizhen/yizhen/pkg/civil"
 	projectv1 "github.com/yizhen/yizhen/proto/yizhen/project/v1"
+	typev1 "github.com/yizhen/yizhen/proto/yizhen/type/v1"
 )
 
 func TestActionTasks(t *testing.T) {
 	w := newWorld(t)
 	call := must[*projectv1.ActionTask](t)
 	sent := &projectv1.ActionTask{
-		Action: projectv1.Action_ACTION_QUALITY_AND_BRANDS, Title: "Join two national standards", Owner: "Market regulation",
+		Action: typev1.Action_ACTION_QUALITY_AND_BRANDS, Title: "Join two national standards", Owner: "Market regulation",
 		DueDate: civil.New(2023, 7, 31), Town: casting,
 	}
 	task := call(w.as(zezhou).CreateActionTask(t.Context(), &projectv1.CreateActionTaskRequest{ActionTaskId: "140525-standards", ActionTask: sent}))
@@ -27,7 +28,7 @@ func TestActionTasks(t *testing.T) {
 	overdue := func() int {
 		t.Helper()
 		list := must[*projectv1.ListActionTasksResponse](t)(w.as(city).ListActionTasks(t.Context(), &projectv1.ListActionTasksRequest{
-			Overdue: true, Action: projectv1.Action_ACTION_QUALITY_AND_BRANDS,
+			Overdue: true, Action: typev1.Action_ACTION_QUALITY_AND_BRANDS,
 		}))
 		return len(list.GetActionTasks())
 	}

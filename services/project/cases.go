@@ -16,7 +16,7 @@ import (
 // CreateCase implements the ProjectTracking service.
 func (s *Server) CreateCase(ctx context.Context, req *projectv1.CreateCaseRequest) (*projectv1.Case, error) {
 	sent := req.GetCase()
-	if err := checkWithin("case.town", sent.GetTown(), req.GetCaseId()); err != nil {
+	if err := checkDivision("case.town", sent.GetTown(), req.GetCaseId()); err != nil {
 		return nil, err
 	}
 	if err := checkCase(sent); err != nil {

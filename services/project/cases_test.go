@@ -49,6 +49,10 @@ func TestCaseFromRaisedToConfirmed(t *testing.T) {
 	if c = call(w.as(reader).GetCase(t.Context(), &projectv1.GetCaseRequest{Name: name})); c.GetOverdue() {
 		t.Error("a case that is solved is overdue")
 	}
+	c = call(w.as(zezhou).ReopenCase(t.Context(), &projectv1.ReopenCaseRequest{Name: name, Reason: "it trips again"}))
+	if c.GetState() != projectv1.Case_STATE_IN_PROGRESS || !c.GetOverdue() {
+		t.Errorf("reopened after a year as %v", c)
+	}
 }
 
 func TestOnlyAnOverdueCaseEscalates(t *testing.T) {

@@ -13,9 +13,9 @@ import (
 	typev1 "github.com/yizhen/yizhen/proto/yizhen/type/v1"
 )
 
-// checkWithin refuses a resource that is not of the division that an identifier begins with, nor of one below it.
-func checkWithin(path, name, id string) error {
-	if name != "" && !covers(authz.DivisionOf(id), authz.DivisionOf(name)) {
+// checkDivision refuses a resource that is not of the division that an identifier begins with.
+func checkDivision(path, name, id string) error {
+	if authz.DivisionOf(name) != authz.DivisionOf(id) {
 		return divisionMismatch(path, name, id)
 	}
 	return nil

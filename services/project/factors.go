@@ -61,7 +61,7 @@ func setPool(q *projectv1.FactorQuota, p quota.Pool) {
 // CreateFactorRequest implements the ProjectTracking service.
 func (s *Server) CreateFactorRequest(ctx context.Context, req *projectv1.CreateFactorRequestRequest) (*projectv1.FactorRequest, error) {
 	sent := req.GetFactorRequest()
-	if err := checkWithin("factor_request.project", sent.GetProject(), req.GetFactorRequestId()); err != nil {
+	if err := checkDivision("factor_request.project", sent.GetProject(), req.GetFactorRequestId()); err != nil {
 		return nil, err
 	}
 	if !covers(authz.DivisionOf(sent.GetFactorQuota()), authz.DivisionOf(sent.GetProject())) {

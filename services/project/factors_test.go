@@ -70,6 +70,12 @@ func TestFactorsAreReservedConsumedAndReleased(t *testing.T) {
 
 	w.drive(p.GetName(), "cancel")
 	refused(t, reserve(c), codes.FailedPrecondition, "PROJECT_CANCELLED", "")
+	_, err = w.as(zezhou).ConsumeFactorRequest(t.Context(), &projectv1.ConsumeFactorRequestRequest{Name: b.GetName()})
+	refused(t, err, codes.FailedPrecondition, "PROJECT_CANCELLED", "")
+	_, err = w.as(zezhou).CreateFactorRequest(t.Context(), &projectv1.CreateFactorRequestRequest{
+		FactorRequestId: "140525-d", FactorRequest: &projectv1.FactorRequest{Project: p.GetName(), FactorQuota: pool.GetName(), QuantityThousandths: 1},
+	})
+	refused(t, err, codes.FailedPrecondition, "PROJECT_CANCELLED", "")
 	must[*projectv1.FactorRequest](t)(w.as(zezhou).ReleaseFactorRequest(t.Context(), &projectv1.ReleaseFactorRequestRequest{Name: b.GetName()}))
 	must[*projectv1.FactorRequest](t)(w.as(zezhou).RejectFactorRequest(t.Context(), &projectv1.RejectFactorRequestRequest{Name: c.GetName(), Reason: "cancelled"}))
 	w.expectPool(pool.GetName(), 10_000, 0, 6_000)
@@ -156,10 +162,12 @@ func TestFactorRequestsRefused(t *testing.T) {
 			refused(t, err, c.code, c.reason, c.field)
 		})
 	}
-	r := w.ask("140525-a", p.GetName(), pool.GetName(), 3)
+	r := w.ask("140525-a", p.GetName(), pool.GetName(), 2)
+	r = must[*projectv1.FactorRequest](t)(w.as(zezhou).UpdateFactorRequest(t.Context(), &projectv1.UpdateFactorRequestRequest{FactorRequest: &projectv1.FactorRequest{Name: r.GetName(), QuantityThousandths: 3}}))
 	must[*projectv1.FactorRequest](t)(w.as(zezhou).ReserveFactorRequest(t.Context(), &projectv1.ReserveFactorRequestRequest{Name: r.GetName()}))
 	_, err := w.as(zezhou).UpdateFactorRequest(t.Context(), &projectv1.UpdateFactorRequestRequest{FactorRequest: &projectv1.FactorRequest{Name: r.GetName(), QuantityThousandths: 9}})
 	refused(t, err, codes.FailedPrecondition, "NOT_EDITABLE", "")
+	w.expectPool(pool.GetName(), 10, 3, 0)
 	list := must[*projectv1.ListFactorRequestsResponse](t)(w.as(city).ListFactorRequests(t.Context(), &projectv1.ListFactorRequestsRequest{FactorQuota: pool.GetName(), State: projectv1.FactorRequest_STATE_RESERVED}))
 	if len(list.GetFactorRequests()) != 1 {
 		t.Errorf("lists %v", list.GetFactorRequests())

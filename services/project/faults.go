@@ -24,7 +24,7 @@ func divisionMismatch(path, name, id string) error {
 	return fault.New(codes.InvalidArgument, projectv1.Reason_REASON_DIVISION_MISMATCH,
 		name+" 不属于标识 "+id+" 开头的区划；请使用本区划的标识",
 		name+" is not of the division that "+id+" begins with: use an identifier of its division",
-		fault.Field(path, "is of another division than the identifier"), fault.With("resource", name))
+		fault.Field(path, "is not of the same division"), fault.With("resource", name))
 }
 
 func townMismatch(path, name, town string) error {

@@ -14,7 +14,7 @@ import (
 
 // CreateLead implements the ProjectTracking service.
 func (s *Server) CreateLead(ctx context.Context, req *projectv1.CreateLeadRequest) (*projectv1.Lead, error) {
-	if err := checkWithin("lead.town", req.GetLead().GetTown(), req.GetLeadId()); err != nil {
+	if err := checkDivision("lead.town", req.GetLead().GetTown(), req.GetLeadId()); err != nil {
 		return nil, err
 	}
 	return record.Do(ctx, s.db, req, func(tx *journal.Tx) (*projectv1.Lead, error) {
@@ -78,19 +78,18 @@ func (s *Server) stepLead(ctx context.Context, req record.StepRequest, verb stri
 
 // ConvertLead implements the ProjectTracking service.
 func (s *Server) ConvertLead(ctx context.Context, req *projectv1.ConvertLeadRequest) (*projectv1.Project, error) {
-	if authz.DivisionOf(req.GetName()) != authz.DivisionOf(req.GetProjectId()) {
-		return nil, divisionMismatch("name", req.GetName(), req.GetProjectId())
-	}
-	evidence, err := s.examine(ctx, req.GetProjectId(), req.GetProject())
-	if err != nil {
+	if err := checkDivision("project_id", req.GetName(), req.GetProjectId()); err != nil {
 		return nil, err
 	}
-	return s.lit(record.Do(ctx, s.db, req, func(tx *journal.Tx) (*projectv1.Project, error) {
+	if err := checkProject(req.GetProjectId(), req.GetProject()); err != nil {
+		return nil, err
+	}
+	return s.lit(onceOfTown(ctx, s, req, "project.town", req.GetProject().GetTown(), func(tx *journal.Tx, town *typev1.Evidence) (*projectv1.Project, error) {
 		l, err := s.land(ctx, tx, req)
 		if err != nil {
 			return nil, err
 		}
-		return s.enterSigned(ctx, tx, l, req, evidence)
+		return s.enterSigned(ctx, tx, l, req, town)
 	}))
 }
 
@@ -114,10 +113,10 @@ func (s *Server) land(ctx context.Context, tx *journal.Tx, req *projectv1.Conver
 }
 
 // enterSigned enters the project that a lead becomes. As the contract is signed already, so is the project.
-func (s *Server) enterSigned(ctx context.Context, tx *journal.Tx, l *projectv1.Lead, req *projectv1.ConvertLeadRequest, evidence *typev1.Evidence) (*projectv1.Project, error) {
+func (s *Server) enterSigned(ctx context.Context, tx *journal.Tx, l *projectv1.Lead, req *projectv1.ConvertLeadRequest, town *typev1.Evidence) (*projectv1.Project, error) {
 	p := record.New(req.GetProject(), l.GetProject())
 	p.Lead = l.GetName()
-	p, err := s.enter(tx, p, evidence)
+	p, err := s.enter(tx, p, town)
 	if err != nil {
 		return nil, err
 	}

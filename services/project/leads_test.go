@@ -37,8 +37,9 @@ func TestLeadBecomesAProject(t *testing.T) {
 		reason string
 		field  string
 	}{
-		"another town of the division": {func(r *projectv1.ConvertLeadRequest) { r.Project.Town = "towns/140525-moon" }, codes.FailedPrecondition, "REFERENCE_NOT_FOUND", "project.town"},
-		"a project of another county":  {func(r *projectv1.ConvertLeadRequest) { r.ProjectId = "140581-sand" }, codes.InvalidArgument, "DIVISION_MISMATCH", "name"},
+		"another town of the division": {func(r *projectv1.ConvertLeadRequest) { r.Project.Town = ceramics }, codes.InvalidArgument, "TOWN_MISMATCH", "project.town"},
+		"a town that is not there":     {func(r *projectv1.ConvertLeadRequest) { r.Project.Town = "towns/140525-moon" }, codes.FailedPrecondition, "REFERENCE_NOT_FOUND", "project.town"},
+		"a project of another county":  {func(r *projectv1.ConvertLeadRequest) { r.ProjectId = "140581-sand" }, codes.InvalidArgument, "DIVISION_MISMATCH", "project_id"},
 		"a lead that has changed":      {func(r *projectv1.ConvertLeadRequest) { r.Etag = l.GetEtag() }, codes.Aborted, "STALE_ETAG", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

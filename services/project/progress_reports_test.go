@@ -6,6 +6,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
+	"github.com/yizhen/yizhen/pkg/civil"
 	projectv1 "github.com/yizhen/yizhen/proto/yizhen/project/v1"
 )
 
@@ -69,8 +70,8 @@ func TestProgressReportsRefused(t *testing.T) {
 	}
 	refused(t, create("2023-08"), codes.InvalidArgument, "MONTH_NOT_BEGUN", "progress_report_id")
 	refused(t, create("2023-13"), codes.InvalidArgument, "INVALID_FIELD", "progress_report_id")
-	// It is July in the city while it is still June in Greenwich.
-	w.clock.Set(noon(2023, 8, 1).Add(-noon(2023, 8, 1).Sub(noon(2023, 7, 31)) / 2))
+	// The month begins in the city, where it is August while it is still July in Greenwich.
+	w.clock.Set(civil.Start(civil.New(2023, 8, 1)))
 	if err := create("2023-08"); err != nil {
 		t.Errorf("the first minute of August: %v", err)
 	}

@@ -3,6 +3,7 @@ package project_test
 import (
 	"context"
 	"maps"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,13 +13,13 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/yizhen/yizhen/pkg/authn"
 	"github.com/yizhen/yizhen/pkg/civil"
 	"github.com/yizhen/yizhen/pkg/clock"
 	"github.com/yizhen/yizhen/pkg/fault"
 	"github.com/yizhen/yizhen/pkg/journal"
-	"github.com/yizhen/yizhen/pkg/rpc"
 	"github.com/yizhen/yizhen/pkg/rpc/rpctest"
 	"github.com/yizhen/yizhen/pkg/store"
 	"github.com/yizhen/yizhen/pkg/uscc"
@@ -39,16 +40,18 @@ const (
 )
 
 const (
-	casting = "towns/140525-casting"
-	silk    = "towns/140581-silk"
+	casting  = "towns/140525-casting"
+	ceramics = "towns/140525-ceramics"
+	silk     = "towns/140581-silk"
 )
 
-// world is the service under test, with a town registry beside it that has two towns.
+// world is the service under test, with a town registry beside it that has three towns.
 type world struct {
 	t     *testing.T
 	clock *clock.Manual
 	srv   *rpctest.Server
 	town  *journal.DB
+	line  *line
 }
 
 // noon returns noon of a day in the city.
@@ -61,7 +64,7 @@ func newWorld(t *testing.T) *world {
 	town := rpctest.OpenDB(t, "town", c)
 	towns := store.NewTable[*townv1.Town]()
 	err := town.Update(t.Context(), journal.Origin{Actor: "test"}, func(tx *journal.Tx) error {
-		for _, name := range []string{casting, silk} {
+		for _, name := range []string{casting, ceramics, silk} {
 			if err := towns.Create(tx, &townv1.Town{Name: name, Division: name[6:12]}); err != nil {
 				return err
 			}
@@ -73,19 +76,29 @@ func newWorld(t *testing.T) *world {
 	}
 	registry := rpctest.Serve(t, town, func(grpc.ServiceRegistrar) {},
 		authn.Principal{Name: "service/project", Permissions: []string{"journal.changes.get"}, Division: "140500"})
-	return serve(t, c, town, journalv1.NewJournalClient(registry.As("service/project")))
-}
-
-func serve(t *testing.T, c *clock.Manual, town *journal.DB, towns journalv1.JournalClient) *world {
+	line := &line{JournalClient: journalv1.NewJournalClient(registry.As("service/project"))}
 	db := rpctest.OpenDB(t, "project", c)
-	srv := rpctest.Serve(t, db, project.New(db, towns).Register,
+	srv := rpctest.Serve(t, db, project.New(db, line).Register,
 		authn.Principal{Name: zezhou, Permissions: []string{"project.*"}, Division: "140525"},
 		authn.Principal{Name: inspector, Permissions: []string{"project.*"}, Division: "140525"},
 		authn.Principal{Name: gaoping, Permissions: []string{"project.*"}, Division: "140581"},
 		authn.Principal{Name: city, Permissions: []string{"project.*", "journal.*"}, Division: "140500"},
 		authn.Principal{Name: reader, Permissions: []string{"project.*.get", "project.*.list"}, Division: "140500"},
 	)
-	return &world{t: t, clock: c, srv: srv, town: town}
+	return &world{t: t, clock: c, srv: srv, town: town, line: line}
+}
+
+// line leads to the town registry until it is cut.
+type line struct {
+	journalv1.JournalClient
+	cut atomic.Bool
+}
+
+func (l *line) GetLatestChange(ctx context.Context, req *journalv1.GetLatestChangeRequest, opts ...grpc.CallOption) (*journalv1.Change, error) {
+	if l.cut.Load() {
+		return nil, status.Error(codes.Unavailable, "nobody listens")
+	}
+	return l.JournalClient.GetLatestChange(ctx, req, opts...)
 }
 
 func (w *world) as(name string) projectv1.ProjectTrackingClient {
@@ -137,7 +150,7 @@ func line2(t *testing.T) *projectv1.Project {
 		Town:                 casting,
 		TitleZh:              "精密铸造二号线",
 		TitleEn:              "Precision casting line 2",
-		Action:               projectv1.Action_ACTION_KEY_PROJECTS,
+		Action:               typev1.Action_ACTION_KEY_PROJECTS,
 		ProjectCode:          "2307-140525-89-01-123456",
 		EnterpriseCode:       creditCode(t),
 		PlannedInvestmentFen: 120_000_000_00,
@@ -201,16 +214,84 @@ func same(t *testing.T, got, want proto.Message) {
 	}
 }
 
-func paper() []*typev1.Document {
-	return []*typev1.Document{{Title: "Acceptance report", IssueDate: &date.Date{Year: 2023, Month: 7, Day: 1}}}
+// What is created is answered as it is stored, can be read, and is created once for a request id.
+func TestEveryResourceIsReadBack(t *testing.T) {
+	w := newWorld(t)
+	p := w.enter("140525-line-2")
+	pool := w.pool(zezhou, "140525-land-2023", 10)
+	ctx, c, r := t.Context(), w.as(zezhou), w.as(reader)
+	due := civil.New(2023, 7, 31)
+	for name, try := range map[string]struct{ create, get func() (record, error) }{
+		"milestone": {
+			func() (record, error) {
+				return c.CreateMilestone(ctx, &projectv1.CreateMilestoneRequest{RequestId: "1", Parent: p.GetName(), MilestoneId: "m", Milestone: &projectv1.Milestone{Title: "m", DueDate: due}})
+			},
+			func() (record, error) {
+				return r.GetMilestone(ctx, &projectv1.GetMilestoneRequest{Name: p.GetName() + "/milestones/m"})
+			},
+		},
+		"progress report": {
+			func() (record, error) {
+				return c.CreateProgressReport(ctx, &projectv1.CreateProgressReportRequest{RequestId: "2", Parent: p.GetName(), ProgressReportId: "2023-07", ProgressReport: &projectv1.ProgressReport{}})
+			},
+			func() (record, error) {
+				return r.GetProgressReport(ctx, &projectv1.GetProgressReportRequest{Name: p.GetName() + "/progressReports/2023-07"})
+			},
+		},
+		"lead": {
+			func() (record, error) {
+				return c.CreateLead(ctx, &projectv1.CreateLeadRequest{RequestId: "3", LeadId: "140525-l", Lead: &projectv1.Lead{Town: casting, Title: "l", Investor: "i"}})
+			},
+			func() (record, error) { return r.GetLead(ctx, &projectv1.GetLeadRequest{Name: "leads/140525-l"}) },
+		},
+		"factor quota": {
+			func() (record, error) {
+				return c.CreateFactorQuota(ctx, &projectv1.CreateFactorQuotaRequest{RequestId: "4", FactorQuotaId: "140525-tce", FactorQuota: &projectv1.FactorQuota{Factor: projectv1.Factor_FACTOR_ENERGY, Title: "q", TotalThousandths: 1}})
+			},
+			func() (record, error) {
+				return r.GetFactorQuota(ctx, &projectv1.GetFactorQuotaRequest{Name: "factorQuotas/140525-tce"})
+			},
+		},
+		"factor request": {
+			func() (record, error) {
+				return c.CreateFactorRequest(ctx, &projectv1.CreateFactorRequestRequest{RequestId: "5", FactorRequestId: "140525-f", FactorRequest: &projectv1.FactorRequest{Project: p.GetName(), FactorQuota: pool.GetName(), QuantityThousandths: 1}})
+			},
+			func() (record, error) {
+				return r.GetFactorRequest(ctx, &projectv1.GetFactorRequestRequest{Name: "factorRequests/140525-f"})
+			},
+		},
+		"case": {
+			func() (record, error) {
+				return c.CreateCase(ctx, &projectv1.CreateCaseRequest{RequestId: "6", CaseId: "140525-c", Case: &projectv1.Case{Town: casting, Title: "c", DueDate: due}})
+			},
+			func() (record, error) { return r.GetCase(ctx, &projectv1.GetCaseRequest{Name: "cases/140525-c"}) },
+		},
+		"action task": {
+			func() (record, error) {
+				return c.CreateActionTask(ctx, &projectv1.CreateActionTaskRequest{RequestId: "7", ActionTaskId: "140525-t", ActionTask: &projectv1.ActionTask{Action: typev1.Action_ACTION_INNOVATION, Title: "t", Owner: "o", DueDate: due}})
+			},
+			func() (record, error) {
+				return r.GetActionTask(ctx, &projectv1.GetActionTaskRequest{Name: "actionTasks/140525-t"})
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			created := must[record](t)(try.create())
+			if created.GetEtag() == "" || created.GetCreateTime() == nil {
+				t.Errorf("created as %v", created)
+			}
+			same(t, must[record](t)(try.get()), created)
+			same(t, must[record](t)(try.create()), created)
+		})
+	}
 }
 
-// unreachable is the journal of a registry that is down.
-func unreachable(t *testing.T) journalv1.JournalClient {
-	conn, err := rpc.Dial("127.0.0.1:1", nil, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return journalv1.NewJournalClient(conn)
+type record interface {
+	proto.Message
+	GetEtag() string
+	GetCreateTime() *timestamppb.Timestamp
+}
+
+func paper() []*typev1.Document {
+	return []*typev1.Document{{Title: "Acceptance report", IssueDate: &date.Date{Year: 2023, Month: 7, Day: 1}}}
 }

@@ -29,32 +29,28 @@ var projectsByCode = store.Index[*projectv1.Project]{
 
 // CreateProject implements the ProjectTracking service.
 func (s *Server) CreateProject(ctx context.Context, req *projectv1.CreateProjectRequest) (*projectv1.Project, error) {
-	evidence, err := s.examine(ctx, req.GetProjectId(), req.GetProject())
-	if err != nil {
+	if err := checkProject(req.GetProjectId(), req.GetProject()); err != nil {
 		return nil, err
 	}
-	return s.lit(record.Do(ctx, s.db, req, func(tx *journal.Tx) (*projectv1.Project, error) {
-		return s.enter(tx, record.New(req.GetProject(), "projects/"+req.GetProjectId()), evidence)
+	return s.lit(onceOfTown(ctx, s, req, "project.town", req.GetProject().GetTown(), func(tx *journal.Tx, town *typev1.Evidence) (*projectv1.Project, error) {
+		return s.enter(tx, record.New(req.GetProject(), "projects/"+req.GetProjectId()), town)
 	}))
 }
 
-// examine checks a project that is to be entered, and returns the town registry's word for its town.
-func (s *Server) examine(ctx context.Context, id string, p *projectv1.Project) (*typev1.Evidence, error) {
-	if authz.DivisionOf(p.GetTown()) != authz.DivisionOf(id) {
-		return nil, divisionMismatch("project.town", p.GetTown(), id)
+// checkProject checks what can be said of a new project from its request alone.
+func checkProject(id string, p *projectv1.Project) error {
+	if err := checkDivision("project.town", p.GetTown(), id); err != nil {
+		return err
 	}
-	if err := checkCreditCode("project.enterprise_code", p.GetEnterpriseCode()); err != nil {
-		return nil, err
-	}
-	return s.askTown(ctx, "project.town", p.GetTown())
+	return checkCreditCode("project.enterprise_code", p.GetEnterpriseCode())
 }
 
-// enter stores a new project, as planned, and counts it.
-func (s *Server) enter(tx *journal.Tx, p *projectv1.Project, evidence *typev1.Evidence) (*projectv1.Project, error) {
+// enter stores a new project of a town that is there, as planned, and counts it.
+func (s *Server) enter(tx *journal.Tx, p *projectv1.Project, town *typev1.Evidence) (*projectv1.Project, error) {
 	if err := s.checkProjectCode(tx, p); err != nil {
 		return nil, err
 	}
-	p.State, p.TownEvidence = ProjectLifecycle.Initial, evidence
+	p.State, p.TownEvidence = ProjectLifecycle.Initial, town
 	p, err := record.Create(tx, s.projects, p)
 	if err != nil {
 		return nil, err

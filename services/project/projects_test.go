@@ -9,7 +9,6 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
-	"github.com/yizhen/yizhen/pkg/clock"
 	"github.com/yizhen/yizhen/pkg/journal"
 	"github.com/yizhen/yizhen/pkg/lifecycle"
 	"github.com/yizhen/yizhen/pkg/store"
@@ -168,15 +167,27 @@ func wrongCheck(code string) string {
 }
 
 func TestNoProjectWhileTheRegistryIsDown(t *testing.T) {
-	w := serve(t, clock.NewManual(noon(2023, 7, 10)), nil, unreachable(t))
-	_, err := w.as(zezhou).CreateProject(t.Context(), &projectv1.CreateProjectRequest{ProjectId: "140525-line-2", Project: line2(t)})
+	w := newWorld(t)
+	done := &projectv1.CreateProjectRequest{ProjectId: "140525-line-1", Project: line2(t), RequestId: "letter-1"}
+	first := must[*projectv1.Project](t)(w.as(zezhou).CreateProject(t.Context(), done))
+	w.line.cut.Store(true)
+	p := line2(t)
+	p.ProjectCode = ""
+	_, err := w.as(zezhou).CreateProject(t.Context(), &projectv1.CreateProjectRequest{ProjectId: "140525-line-2", Project: p, RequestId: "letter-2"})
 	if about := refused(t, err, codes.Unavailable, "PEER_UNAVAILABLE", ""); about["service"] != "town" {
 		t.Errorf("refused about %v", about)
 	}
 	list := must[*projectv1.ListProjectsResponse](t)(w.as(zezhou).ListProjects(t.Context(), &projectv1.ListProjectsRequest{}))
-	if len(list.GetProjects()) != 0 {
+	if len(list.GetProjects()) != 1 {
 		t.Errorf("there are %v", list.GetProjects())
 	}
+	t.Run("what was done before is answered all the same", func(t *testing.T) {
+		same(t, must[*projectv1.Project](t)(w.as(zezhou).CreateProject(t.Context(), done)), first)
+	})
+	t.Run("and what was refused is done when it is back", func(t *testing.T) {
+		w.line.cut.Store(false)
+		must[*projectv1.Project](t)(w.as(zezhou).CreateProject(t.Context(), &projectv1.CreateProjectRequest{ProjectId: "140525-line-2", Project: p, RequestId: "letter-2"}))
+	})
 }
 
 func TestRequestIsCarriedOutOnce(t *testing.T) {
@@ -232,6 +243,12 @@ func TestUpdateProject(t *testing.T) {
 	t.Run("the town never changes", func(t *testing.T) {
 		_, err := update(&projectv1.Project{Name: p.GetName(), Town: "towns/140525-other", TitleZh: "二号线", TitleEn: "x", Action: 1, EnterpriseCode: creditCode(t), PlannedInvestmentFen: 1}, "town")
 		refused(t, err, codes.InvalidArgument, "INVALID_UPDATE_MASK", "")
+	})
+	t.Run("its own code", func(t *testing.T) {
+		got := must[*projectv1.Project](t)(update(&projectv1.Project{Name: "projects/140525-line-1", TitleEn: "Line 1"}))
+		if got.GetProjectCode() != other.GetProjectCode() || got.GetTitleEn() != "Line 1" {
+			t.Errorf("updated to %v", got)
+		}
 	})
 	t.Run("another project's code", func(t *testing.T) {
 		read := w.get(p.GetName())

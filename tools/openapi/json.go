@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -26,6 +27,11 @@ func (o *object) set(key string, value any) {
 		o.keys = append(o.keys, key)
 	}
 	o.values[key] = value
+}
+
+func (o *object) remove(key string) {
+	o.keys = slices.DeleteFunc(o.keys, func(k string) bool { return k == key })
+	delete(o.values, key)
 }
 
 func decode(in io.Reader) (*object, error) {

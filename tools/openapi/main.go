@@ -1,4 +1,5 @@
-// Openapi puts right what the merged output of protoc-gen-openapiv3 gets wrong.
+// Openapi puts right what the merged output of protoc-gen-openapiv3 gets wrong, and adds what it
+// cannot know: how the gateway speaks HTTP (edge.go).
 //
 // The generator names a path parameter after the request field it is bound to, so
 // GetTown stands at /v1/towns/{name} and UpdateTown at /v1/towns/{town.name}. To
@@ -51,6 +52,7 @@ func run(args []string, in io.Reader, out io.Writer) error {
 	if err := renameParameters(document, patterns); err != nil {
 		return err
 	}
+	describeEdge(document)
 	return encode(out, document)
 }
 

@@ -63,6 +63,53 @@ func TestRun(t *testing.T) {
 			want: `{"paths": {"/v1/journals/{journal}:head": {"get": {"parameters": [{"name": "journal", "in": "path", "description": "The id of the journal."}]}}}}`,
 		},
 		{
+			name: "an answer with an etag has a version, and an update may be conditional on it and be partial",
+			in: `{"paths": {"/v1/towns/{name}": {
+				"get": {"responses": {"default": {}, "200": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Town"}}}}}},
+				"patch": {"parameters": [{"name": "name", "in": "path"}],
+					"requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Town"}}}},
+					"responses": {"200": {}}}}},
+				"components": {"schemas": {"google.rpc.Status": {}, "Town": {"properties": {"etag": {}}, "required": ["field"]}}}}`,
+			want: `{"paths": {"/v1/towns/{town}": {
+				"get": {"responses": {
+					"200": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Town"}}}, "headers": {"ETag": {"$ref": "#/components/headers/ETag"}}},
+					"304": {"$ref": "#/components/responses/NotModified"},
+					"default": {"$ref": "#/components/responses/Problem"}},
+					"parameters": [{"$ref": "#/components/parameters/IfNoneMatch"}]},
+				"patch": {"parameters": [{"name": "town", "in": "path", "description": "The {town} of the resource name ` + "`towns/{town}`" + `."},
+						{"$ref": "#/components/parameters/IdempotencyKey"}, {"$ref": "#/components/parameters/IfMatch"}],
+					"requestBody": {"content": {"application/json": {"schema": {"properties": {"etag": {}}}}}},
+					"responses": {"200": {}, "412": {"$ref": "#/components/responses/PreconditionFailed"}, "default": {"$ref": "#/components/responses/Problem"}}}}},
+				"components": {"schemas": {"Town": {"properties": {"etag": {}}, "required": ["field"]}}}}`,
+		},
+		{
+			name: "a create has a key but no version, a verb both, a removal the version of its query",
+			in: `{"paths": {
+				"/v1/towns": {"post": {"requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Town"}}}}, "responses": {"200": {}}}},
+				"/v1/towns:close": {"post": {"requestBody": {"content": {"application/json": {"schema": {"properties": {"etag": {}}}}}}, "responses": {"200": {}}}},
+				"/v1/towns:drop": {"delete": {"parameters": [{"name": "etag", "in": "query"}], "responses": {"200": {}}}}},
+				"components": {"schemas": {"Town": {"properties": {"etag": {}}}}}}`,
+			want: `{"paths": {
+				"/v1/towns": {"post": {"requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Town"}}}},
+					"responses": {"200": {}, "default": {"$ref": "#/components/responses/Problem"}},
+					"parameters": [{"$ref": "#/components/parameters/IdempotencyKey"}]}},
+				"/v1/towns:close": {"post": {"requestBody": {"content": {"application/json": {"schema": {"properties": {"etag": {}}}}}},
+					"responses": {"200": {}, "412": {"$ref": "#/components/responses/PreconditionFailed"}, "default": {"$ref": "#/components/responses/Problem"}},
+					"parameters": [{"$ref": "#/components/parameters/IdempotencyKey"}, {"$ref": "#/components/parameters/IfMatch"}]}},
+				"/v1/towns:drop": {"delete": {"parameters": [{"name": "etag", "in": "query"}, {"$ref": "#/components/parameters/IdempotencyKey"}, {"$ref": "#/components/parameters/IfMatch"}],
+					"responses": {"200": {}, "412": {"$ref": "#/components/responses/PreconditionFailed"}, "default": {"$ref": "#/components/responses/Problem"}}}}},
+				"components": {"schemas": {"Town": {"properties": {"etag": {}}}}}}`,
+		},
+		{
+			name: "a stream is lines of JSON",
+			in: `{"paths": {"/v1/journals:watch": {"get": {"responses": {"200": {"content": {"application/json": {"schema": {
+				"title": "Stream result of Change", "properties": {"error": {"$ref": "#/components/schemas/google.rpc.Status"}, "result": {}}}}}}}}}}}`,
+			want: `{"paths": {"/v1/journals:watch": {"get": {"responses": {"200": {"content": {"application/x-ndjson": {"schema": {
+				"title": "Stream result of Change", "properties": {"error": {"$ref": "#/components/schemas/Problem"}, "result": {}},
+				"description": "One line of the stream: a message, or as the last line the problem that ended it."}}}},
+				"default": {"$ref": "#/components/responses/Problem"}}}}}}`,
+		},
+		{
 			name: "scalars stay as they are",
 			in:   `{"x": [1.50, 9007199254740993, "<a> & 镇", null, true, {}, []], "paths": {"/": {}}}`,
 			want: `{"x": [1.50, 9007199254740993, "<a> & 镇", null, true, {}, []], "paths": {"/": {}}}`,

@@ -179,7 +179,18 @@ func (e *Expression) evaluate(facts map[string]int64) (ref.Val, string) {
 	}
 	v, _, err := e.program.Eval(values)
 	if err != nil {
-		return nil, err.Error()
+		return nil, problemOf(err)
 	}
 	return v, ""
+}
+
+// problemOf says in our words why an evaluation failed. Scorecards keep them, and the library's may change.
+func problemOf(err error) string {
+	switch text := err.Error(); {
+	case strings.Contains(text, "by zero"):
+		return "division by zero"
+	case strings.Contains(text, "overflow"):
+		return "beyond 64 bits"
+	}
+	return "cannot be computed"
 }

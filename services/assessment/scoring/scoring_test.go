@@ -305,6 +305,54 @@ func TestExpressionsRefused(t *testing.T) {
 	}
 }
 
+func TestExpressions(t *testing.T) {
+	language, err := NewLanguage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	facts := map[string]int64{"tax_fen": 7, "revenue_fen": -2, "report_published": 1, "exports_fen": 0}
+	for _, c := range []struct {
+		text    string
+		number  int64
+		truth   bool
+		problem string
+	}{
+		{text: "tax_fen + 2 * revenue_fen", number: 3},
+		{text: "tax_fen / revenue_fen", number: -3},
+		{text: "-tax_fen % 4", number: -3},
+		{text: "ratio_ppm(revenue_fen, tax_fen)", number: -285_715},
+		{text: "smaller(tax_fen, revenue_fen) - larger(tax_fen, revenue_fen)", number: -9},
+		{text: "report_published == 1 ? tax_fen : 0", number: 7},
+		{text: "larger(revenue_fen, 0) * 10", number: 0},
+		{text: "tax_fen > 5 && !(revenue_fen >= 0)", truth: true},
+		{text: "exports_fen == 0 || tax_fen / exports_fen > 1", truth: true},
+		{text: "tax_fen / exports_fen", problem: "division by zero"},
+		{text: "tax_fen % exports_fen", problem: "division by zero"},
+		{text: "ratio_ppm(tax_fen, exports_fen)", problem: "division by zero"},
+		{text: "9223372036854775807 + tax_fen", problem: "beyond 64 bits"},
+		{text: "-(-9223372036854775808 + exports_fen)", problem: "beyond 64 bits"},
+		{text: "ratio_ppm(9223372036854775807, tax_fen)", problem: "beyond 64 bits"},
+		{text: "research_fen + output_value_fen", problem: "missing: output_value_fen, research_fen"},
+		{text: "true || research_fen > 0", problem: "missing: research_fen"},
+	} {
+		t.Run(c.text, func(t *testing.T) {
+			e, err := language.Compile(c.text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e.IsTruth() {
+				if got, problem := e.Truth(facts); got != c.truth || problem != c.problem {
+					t.Errorf("gives %v, %q", got, problem)
+				}
+				return
+			}
+			if got, problem := e.Number(facts); got != c.number || problem != c.problem {
+				t.Errorf("gives %d, %q", got, problem)
+			}
+		})
+	}
+}
+
 func TestExpressionErrorSaysWhere(t *testing.T) {
 	rules := standard()
 	rules.Indicators[1].Expression = "tax_fen +\n  outputs"
@@ -375,7 +423,7 @@ func TestOverflowGivesNoValue(t *testing.T) {
 	scored := compile(t, rules).Score([]*assessmentv1.Scorecard{
 		card("140525-casting", townv1.Field_FIELD_MANUFACTURING, map[string]int64{"output_value_fen": math.MaxInt64 / 10}),
 	})
-	if got := scored[0].GetIndicatorScores()[0]; !strings.Contains(got.GetProblem(), "overflow") || got.GetPointsHundredths() != 0 {
+	if got := scored[0].GetIndicatorScores()[0]; got.GetProblem() != "beyond 64 bits" || got.GetPointsHundredths() != 0 {
 		t.Errorf("got %v", got)
 	}
 }
@@ -459,4 +507,24 @@ func FuzzCompile(f *testing.F) {
 			t.Fatalf("%q gives %d %q and %d %q", text, a, problem, b, again)
 		}
 	})
+}
+
+func BenchmarkCompile(b *testing.B) {
+	for b.Loop() {
+		compile(b, standard())
+	}
+}
+
+func BenchmarkScore(b *testing.B) {
+	set := compile(b, standard())
+	var cards []*assessmentv1.Scorecard
+	for i := range 20 {
+		cards = append(cards, card(fmt.Sprintf("140525-%02d", i), townv1.Field(i%3+1), map[string]int64{
+			"output_value_fen": int64(i), "tax_fen": 1, "revenue_fen": 20, "employees_persons": int64(i % 4), "research_fen": int64(i * 3000),
+			"report_published": 1, "little_giants": 1, "demanded_fen": 0,
+		}))
+	}
+	for b.Loop() {
+		set.Score(cards)
+	}
 }

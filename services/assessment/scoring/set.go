@@ -10,7 +10,9 @@ import (
 // WeightsError says that the weights do not add up to 100 points.
 type WeightsError struct{ Sum int32 }
 
-func (e *WeightsError) Error() string { return fmt.Sprintf("the weights add up to %d points, not 100", e.Sum) }
+func (e *WeightsError) Error() string {
+	return fmt.Sprintf("the weights add up to %d points, not 100", e.Sum)
+}
 
 // RepeatedError says that two parts of a set have one identifier.
 type RepeatedError struct{ Item string }

@@ -33,7 +33,7 @@ func TestSplitIsWhole(t *testing.T) {
 		}
 		var sum int64
 		for i, part := range grant.Split(amount, shares) {
-			if least := grant.Share(amount, shares[i]); part < least || part > least+int64(len(shares)) {
+			if least := grant.Share(amount, shares[i]); part < least || part-least > int64(len(shares)) {
 				t.Fatalf("part %d of %d is %d", i, amount, part)
 			}
 			sum += part

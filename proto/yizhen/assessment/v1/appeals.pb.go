@@ -109,7 +109,8 @@ type Appeal struct {
 	Statement string `protobuf:"bytes,4,opt,name=statement,proto3" json:"statement,omitempty"`
 	// The documents that it rests on.
 	Documents []*v1.Document `protobuf:"bytes,5,rep,name=documents,proto3" json:"documents,omitempty"`
-	// Which of the campaign's collections the appeal is about, from 1.
+	// Which of the campaign's collections is in question, from 1: the one on notice when the appeal was filed;
+	// once it is accepted, the newest at that time, which is to be corrected by another.
 	Collection int32 `protobuf:"varint,6,opt,name=collection,proto3" json:"collection,omitempty"`
 	// Every step taken, oldest first.
 	Decisions []*v1.Decision `protobuf:"bytes,7,rep,name=decisions,proto3" json:"decisions,omitempty"`

@@ -106,7 +106,8 @@ func (Stage) EnumDescriptor() ([]byte, []int) {
 	return file_yizhen_fund_v1_accounts_proto_rawDescGZIP(), []int{0}
 }
 
-// Account is one account of the ledger: a budget or a line, at one stage. Only the ledger writes it.
+// Account is one account of the ledger: a budget or a line, at one stage. Only the ledger writes it, and it
+// is there from the first transfer that touches it.
 type Account struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name; the identifier is the year, the line if there is one, and the stage:

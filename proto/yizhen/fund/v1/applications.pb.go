@@ -143,7 +143,7 @@ type Application struct {
 	// lower-case hexadecimal characters.
 	EvidenceSha256S []string `protobuf:"bytes,10,rep,name=evidence_sha256s,json=evidenceSha256s,proto3" json:"evidence_sha256s,omitempty"`
 	// Which of the six actions it serves, from the line of the call.
-	Action int32 `protobuf:"varint,11,opt,name=action,proto3" json:"action,omitempty"`
+	Action v1.Action `protobuf:"varint,11,opt,name=action,proto3,enum=yizhen.type.v1.Action" json:"action,omitempty"`
 	// The investment that the county has verified; 0 until it has.
 	VerifiedInvestmentFen int64 `protobuf:"varint,12,opt,name=verified_investment_fen,json=verifiedInvestmentFen,proto3" json:"verified_investment_fen,omitempty"`
 	// What the experts gave.
@@ -270,11 +270,11 @@ func (x *Application) GetEvidenceSha256S() []string {
 	return nil
 }
 
-func (x *Application) GetAction() int32 {
+func (x *Application) GetAction() v1.Action {
 	if x != nil {
 		return x.Action
 	}
-	return 0
+	return v1.Action(0)
 }
 
 func (x *Application) GetVerifiedInvestmentFen() int64 {
@@ -1522,7 +1522,7 @@ var File_yizhen_fund_v1_applications_proto protoreflect.FileDescriptor
 
 const file_yizhen_fund_v1_applications_proto_rawDesc = "" +
 	"\n" +
-	"!yizhen/fund/v1/applications.proto\x12\x0eyizhen.fund.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\x1a\x1dyizhen/type/v1/evidence.proto\"\xe3\f\n" +
+	"!yizhen/fund/v1/applications.proto\x12\x0eyizhen.fund.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\x1a\x1cyizhen/type/v1/actions.proto\x1a\x1dyizhen/type/v1/evidence.proto\"\xfb\f\n" +
 	"\vApplication\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\bR\x04name\x12<\n" +
 	"\x05state\x18\x02 \x01(\x0e2!.yizhen.fund.v1.Application.StateB\x03\xe0A\x03R\x05state\x12V\n" +
@@ -1537,8 +1537,8 @@ const file_yizhen_fund_v1_applications_proto_rawDesc = "" +
 	"\x17eligible_investment_fen\x18\b \x01(\x03B\x13\xe0A\x02\xbaH\r\"\v\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x01R\x15eligibleInvestmentFen\x128\n" +
 	"\rrequested_fen\x18\t \x01(\x03B\x13\xe0A\x02\xbaH\r\"\v\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x01R\frequestedFen\x12N\n" +
 	"\x10evidence_sha256s\x18\n" +
-	" \x03(\tB#\xe0A\x02\xbaH\x1d\x92\x01\x1a\b\x01\x102\x18\x01\"\x12r\x102\x0e^[0-9a-f]{64}$R\x0fevidenceSha256s\x12\x1b\n" +
-	"\x06action\x18\v \x01(\x05B\x03\xe0A\x03R\x06action\x12;\n" +
+	" \x03(\tB#\xe0A\x02\xbaH\x1d\x92\x01\x1a\b\x01\x102\x18\x01\"\x12r\x102\x0e^[0-9a-f]{64}$R\x0fevidenceSha256s\x123\n" +
+	"\x06action\x18\v \x01(\x0e2\x16.yizhen.type.v1.ActionB\x03\xe0A\x03R\x06action\x12;\n" +
 	"\x17verified_investment_fen\x18\f \x01(\x03B\x03\xe0A\x03R\x15verifiedInvestmentFen\x128\n" +
 	"\x06scores\x18\r \x03(\v2\x1b.yizhen.fund.v1.ExpertScoreB\x03\xe0A\x03R\x06scores\x12(\n" +
 	"\raverage_score\x18\x0e \x01(\tB\x03\xe0A\x03R\faverageScore\x12B\n" +
@@ -1715,39 +1715,41 @@ var file_yizhen_fund_v1_applications_proto_goTypes = []any{
 	(*ReturnApplicationRequest)(nil),   // 14: yizhen.fund.v1.ReturnApplicationRequest
 	(*RejectApplicationRequest)(nil),   // 15: yizhen.fund.v1.RejectApplicationRequest
 	(*WithdrawApplicationRequest)(nil), // 16: yizhen.fund.v1.WithdrawApplicationRequest
-	(*date.Date)(nil),                  // 17: google.type.Date
-	(*v1.Decision)(nil),                // 18: yizhen.type.v1.Decision
-	(*timestamppb.Timestamp)(nil),      // 19: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil),      // 20: google.protobuf.FieldMask
-	(*v1.Document)(nil),                // 21: yizhen.type.v1.Document
+	(v1.Action)(0),                     // 17: yizhen.type.v1.Action
+	(*date.Date)(nil),                  // 18: google.type.Date
+	(*v1.Decision)(nil),                // 19: yizhen.type.v1.Decision
+	(*timestamppb.Timestamp)(nil),      // 20: google.protobuf.Timestamp
+	(*fieldmaskpb.FieldMask)(nil),      // 21: google.protobuf.FieldMask
+	(*v1.Document)(nil),                // 22: yizhen.type.v1.Document
 }
 var file_yizhen_fund_v1_applications_proto_depIdxs = []int32{
 	0,  // 0: yizhen.fund.v1.Application.state:type_name -> yizhen.fund.v1.Application.State
-	2,  // 1: yizhen.fund.v1.Application.scores:type_name -> yizhen.fund.v1.ExpertScore
-	17, // 2: yizhen.fund.v1.Application.notice_start_date:type_name -> google.type.Date
-	17, // 3: yizhen.fund.v1.Application.notice_end_date:type_name -> google.type.Date
-	18, // 4: yizhen.fund.v1.Application.decisions:type_name -> yizhen.type.v1.Decision
-	19, // 5: yizhen.fund.v1.Application.create_time:type_name -> google.protobuf.Timestamp
-	19, // 6: yizhen.fund.v1.Application.update_time:type_name -> google.protobuf.Timestamp
-	1,  // 7: yizhen.fund.v1.CreateApplicationRequest.application:type_name -> yizhen.fund.v1.Application
-	1,  // 8: yizhen.fund.v1.ListApplicationsResponse.applications:type_name -> yizhen.fund.v1.Application
-	1,  // 9: yizhen.fund.v1.UpdateApplicationRequest.application:type_name -> yizhen.fund.v1.Application
-	20, // 10: yizhen.fund.v1.UpdateApplicationRequest.update_mask:type_name -> google.protobuf.FieldMask
-	21, // 11: yizhen.fund.v1.SubmitApplicationRequest.documents:type_name -> yizhen.type.v1.Document
-	21, // 12: yizhen.fund.v1.CheckApplicationRequest.documents:type_name -> yizhen.type.v1.Document
-	21, // 13: yizhen.fund.v1.ReviewApplicationRequest.documents:type_name -> yizhen.type.v1.Document
-	2,  // 14: yizhen.fund.v1.ReviewApplicationRequest.scores:type_name -> yizhen.fund.v1.ExpertScore
-	21, // 15: yizhen.fund.v1.AnnounceApplicationRequest.documents:type_name -> yizhen.type.v1.Document
-	21, // 16: yizhen.fund.v1.ApproveApplicationRequest.documents:type_name -> yizhen.type.v1.Document
-	21, // 17: yizhen.fund.v1.AwardApplicationRequest.documents:type_name -> yizhen.type.v1.Document
-	21, // 18: yizhen.fund.v1.ReturnApplicationRequest.documents:type_name -> yizhen.type.v1.Document
-	21, // 19: yizhen.fund.v1.RejectApplicationRequest.documents:type_name -> yizhen.type.v1.Document
-	21, // 20: yizhen.fund.v1.WithdrawApplicationRequest.documents:type_name -> yizhen.type.v1.Document
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	17, // 1: yizhen.fund.v1.Application.action:type_name -> yizhen.type.v1.Action
+	2,  // 2: yizhen.fund.v1.Application.scores:type_name -> yizhen.fund.v1.ExpertScore
+	18, // 3: yizhen.fund.v1.Application.notice_start_date:type_name -> google.type.Date
+	18, // 4: yizhen.fund.v1.Application.notice_end_date:type_name -> google.type.Date
+	19, // 5: yizhen.fund.v1.Application.decisions:type_name -> yizhen.type.v1.Decision
+	20, // 6: yizhen.fund.v1.Application.create_time:type_name -> google.protobuf.Timestamp
+	20, // 7: yizhen.fund.v1.Application.update_time:type_name -> google.protobuf.Timestamp
+	1,  // 8: yizhen.fund.v1.CreateApplicationRequest.application:type_name -> yizhen.fund.v1.Application
+	1,  // 9: yizhen.fund.v1.ListApplicationsResponse.applications:type_name -> yizhen.fund.v1.Application
+	1,  // 10: yizhen.fund.v1.UpdateApplicationRequest.application:type_name -> yizhen.fund.v1.Application
+	21, // 11: yizhen.fund.v1.UpdateApplicationRequest.update_mask:type_name -> google.protobuf.FieldMask
+	22, // 12: yizhen.fund.v1.SubmitApplicationRequest.documents:type_name -> yizhen.type.v1.Document
+	22, // 13: yizhen.fund.v1.CheckApplicationRequest.documents:type_name -> yizhen.type.v1.Document
+	22, // 14: yizhen.fund.v1.ReviewApplicationRequest.documents:type_name -> yizhen.type.v1.Document
+	2,  // 15: yizhen.fund.v1.ReviewApplicationRequest.scores:type_name -> yizhen.fund.v1.ExpertScore
+	22, // 16: yizhen.fund.v1.AnnounceApplicationRequest.documents:type_name -> yizhen.type.v1.Document
+	22, // 17: yizhen.fund.v1.ApproveApplicationRequest.documents:type_name -> yizhen.type.v1.Document
+	22, // 18: yizhen.fund.v1.AwardApplicationRequest.documents:type_name -> yizhen.type.v1.Document
+	22, // 19: yizhen.fund.v1.ReturnApplicationRequest.documents:type_name -> yizhen.type.v1.Document
+	22, // 20: yizhen.fund.v1.RejectApplicationRequest.documents:type_name -> yizhen.type.v1.Document
+	22, // 21: yizhen.fund.v1.WithdrawApplicationRequest.documents:type_name -> yizhen.type.v1.Document
+	22, // [22:22] is the sub-list for method output_type
+	22, // [22:22] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_yizhen_fund_v1_applications_proto_init() }

@@ -266,8 +266,8 @@ type Line struct {
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// What the money is for.
 	Purpose string `protobuf:"bytes,2,opt,name=purpose,proto3" json:"purpose,omitempty"`
-	// Which of the six actions it serves, 1 to 6.
-	Action int32 `protobuf:"varint,3,opt,name=action,proto3" json:"action,omitempty"`
+	// Which of the six actions it serves.
+	Action v1.Action `protobuf:"varint,3,opt,name=action,proto3,enum=yizhen.type.v1.Action" json:"action,omitempty"`
 	// How much is appropriated.
 	AmountFen int64 `protobuf:"varint,4,opt,name=amount_fen,json=amountFen,proto3" json:"amount_fen,omitempty"`
 	// Where the amount is now, read from the ledger. They add up to the amount.
@@ -326,11 +326,11 @@ func (x *Line) GetPurpose() string {
 	return ""
 }
 
-func (x *Line) GetAction() int32 {
+func (x *Line) GetAction() v1.Action {
 	if x != nil {
 		return x.Action
 	}
-	return 0
+	return v1.Action(0)
 }
 
 func (x *Line) GetAmountFen() int64 {
@@ -1230,7 +1230,7 @@ var File_yizhen_fund_v1_budgets_proto protoreflect.FileDescriptor
 
 const file_yizhen_fund_v1_budgets_proto_rawDesc = "" +
 	"\n" +
-	"\x1cyizhen/fund/v1/budgets.proto\x12\x0eyizhen.fund.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dyizhen/type/v1/evidence.proto\"\xd5\x04\n" +
+	"\x1cyizhen/fund/v1/budgets.proto\x12\x0eyizhen.fund.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cyizhen/type/v1/actions.proto\x1a\x1dyizhen/type/v1/evidence.proto\"\xd5\x04\n" +
 	"\x06Budget\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\bR\x04name\x127\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1c.yizhen.fund.v1.Budget.StateB\x03\xe0A\x03R\x05state\x12#\n" +
@@ -1253,11 +1253,11 @@ const file_yizhen_fund_v1_budgets_proto_rawDesc = "" +
 	"\x06Source\x12\"\n" +
 	"\x05title\x18\x01 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04\x10\x01\x18dR\x05title\x122\n" +
 	"\n" +
-	"amount_fen\x18\x02 \x01(\x03B\x13\xe0A\x02\xbaH\r\"\v\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x01R\tamountFen\"\xce\x03\n" +
+	"amount_fen\x18\x02 \x01(\x03B\x13\xe0A\x02\xbaH\r\"\v\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x01R\tamountFen\"\xe7\x03\n" +
 	"\x04Line\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\bR\x04name\x12'\n" +
-	"\apurpose\x18\x02 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\xc8\x01R\apurpose\x12'\n" +
-	"\x06action\x18\x03 \x01(\x05B\x0f\xe0A\x02\xe0A\x05\xbaH\x06\x1a\x04\x18\x06(\x01R\x06action\x125\n" +
+	"\apurpose\x18\x02 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\xc8\x01R\apurpose\x12@\n" +
+	"\x06action\x18\x03 \x01(\x0e2\x16.yizhen.type.v1.ActionB\x10\xe0A\x02\xe0A\x05\xbaH\a\x82\x01\x04\x10\x01 \x00R\x06action\x125\n" +
 	"\n" +
 	"amount_fen\x18\x04 \x01(\x03B\x16\xe0A\x02\xe0A\x05\xbaH\r\"\v\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x01R\tamountFen\x12=\n" +
 	"\bbalances\x18\x05 \x01(\v2\x1c.yizhen.fund.v1.LineBalancesB\x03\xe0A\x03R\bbalances\x12\x1e\n" +
@@ -1378,8 +1378,9 @@ var file_yizhen_fund_v1_budgets_proto_goTypes = []any{
 	(*UpdateLineRequest)(nil),     // 16: yizhen.fund.v1.UpdateLineRequest
 	(*v1.Decision)(nil),           // 17: yizhen.type.v1.Decision
 	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil), // 19: google.protobuf.FieldMask
-	(*v1.Document)(nil),           // 20: yizhen.type.v1.Document
+	(v1.Action)(0),                // 19: yizhen.type.v1.Action
+	(*fieldmaskpb.FieldMask)(nil), // 20: google.protobuf.FieldMask
+	(*v1.Document)(nil),           // 21: yizhen.type.v1.Document
 }
 var file_yizhen_fund_v1_budgets_proto_depIdxs = []int32{
 	0,  // 0: yizhen.fund.v1.Budget.state:type_name -> yizhen.fund.v1.Budget.State
@@ -1387,24 +1388,25 @@ var file_yizhen_fund_v1_budgets_proto_depIdxs = []int32{
 	17, // 2: yizhen.fund.v1.Budget.decisions:type_name -> yizhen.type.v1.Decision
 	18, // 3: yizhen.fund.v1.Budget.create_time:type_name -> google.protobuf.Timestamp
 	18, // 4: yizhen.fund.v1.Budget.update_time:type_name -> google.protobuf.Timestamp
-	4,  // 5: yizhen.fund.v1.Line.balances:type_name -> yizhen.fund.v1.LineBalances
-	18, // 6: yizhen.fund.v1.Line.create_time:type_name -> google.protobuf.Timestamp
-	18, // 7: yizhen.fund.v1.Line.update_time:type_name -> google.protobuf.Timestamp
-	1,  // 8: yizhen.fund.v1.CreateBudgetRequest.budget:type_name -> yizhen.fund.v1.Budget
-	1,  // 9: yizhen.fund.v1.ListBudgetsResponse.budgets:type_name -> yizhen.fund.v1.Budget
-	1,  // 10: yizhen.fund.v1.UpdateBudgetRequest.budget:type_name -> yizhen.fund.v1.Budget
-	19, // 11: yizhen.fund.v1.UpdateBudgetRequest.update_mask:type_name -> google.protobuf.FieldMask
-	20, // 12: yizhen.fund.v1.AdoptBudgetRequest.documents:type_name -> yizhen.type.v1.Document
-	20, // 13: yizhen.fund.v1.CloseBudgetRequest.documents:type_name -> yizhen.type.v1.Document
-	3,  // 14: yizhen.fund.v1.CreateLineRequest.line:type_name -> yizhen.fund.v1.Line
-	3,  // 15: yizhen.fund.v1.ListLinesResponse.lines:type_name -> yizhen.fund.v1.Line
-	3,  // 16: yizhen.fund.v1.UpdateLineRequest.line:type_name -> yizhen.fund.v1.Line
-	19, // 17: yizhen.fund.v1.UpdateLineRequest.update_mask:type_name -> google.protobuf.FieldMask
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	19, // 5: yizhen.fund.v1.Line.action:type_name -> yizhen.type.v1.Action
+	4,  // 6: yizhen.fund.v1.Line.balances:type_name -> yizhen.fund.v1.LineBalances
+	18, // 7: yizhen.fund.v1.Line.create_time:type_name -> google.protobuf.Timestamp
+	18, // 8: yizhen.fund.v1.Line.update_time:type_name -> google.protobuf.Timestamp
+	1,  // 9: yizhen.fund.v1.CreateBudgetRequest.budget:type_name -> yizhen.fund.v1.Budget
+	1,  // 10: yizhen.fund.v1.ListBudgetsResponse.budgets:type_name -> yizhen.fund.v1.Budget
+	1,  // 11: yizhen.fund.v1.UpdateBudgetRequest.budget:type_name -> yizhen.fund.v1.Budget
+	20, // 12: yizhen.fund.v1.UpdateBudgetRequest.update_mask:type_name -> google.protobuf.FieldMask
+	21, // 13: yizhen.fund.v1.AdoptBudgetRequest.documents:type_name -> yizhen.type.v1.Document
+	21, // 14: yizhen.fund.v1.CloseBudgetRequest.documents:type_name -> yizhen.type.v1.Document
+	3,  // 15: yizhen.fund.v1.CreateLineRequest.line:type_name -> yizhen.fund.v1.Line
+	3,  // 16: yizhen.fund.v1.ListLinesResponse.lines:type_name -> yizhen.fund.v1.Line
+	3,  // 17: yizhen.fund.v1.UpdateLineRequest.line:type_name -> yizhen.fund.v1.Line
+	20, // 18: yizhen.fund.v1.UpdateLineRequest.update_mask:type_name -> google.protobuf.FieldMask
+	19, // [19:19] is the sub-list for method output_type
+	19, // [19:19] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_yizhen_fund_v1_budgets_proto_init() }

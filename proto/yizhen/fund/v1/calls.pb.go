@@ -227,7 +227,8 @@ type Call struct {
 	KeyTowns []string `protobuf:"bytes,9,rep,name=key_towns,json=keyTowns,proto3" json:"key_towns,omitempty"`
 	// The most for one application.
 	CapPerApplicationFen int64 `protobuf:"varint,10,opt,name=cap_per_application_fen,json=capPerApplicationFen,proto3" json:"cap_per_application_fen,omitempty"`
-	// The most for one enterprise over all its applications to the call.
+	// The most for one enterprise over all its applications to the call. What is cut of an award no longer
+	// counts.
 	CapPerEnterpriseFen int64 `protobuf:"varint,11,opt,name=cap_per_enterprise_fen,json=capPerEnterpriseFen,proto3" json:"cap_per_enterprise_fen,omitempty"`
 	// The first day for handing in.
 	OpenDate *date.Date `protobuf:"bytes,12,opt,name=open_date,json=openDate,proto3" json:"open_date,omitempty"`

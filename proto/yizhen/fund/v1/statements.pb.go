@@ -153,6 +153,9 @@ func (Difference_Kind) EnumDescriptor() ([]byte, []int) {
 
 // Statement is the bank's account of a period, compared with the disbursements sent, paid and returned in
 // it. It is compared once, when it is uploaded, and never changed; a corrected one is another statement.
+//
+// A line is compared with the disbursement that it names, whenever that was sent. The other way round, what
+// was sent or returned in the period has to be on the statement.
 type Statement struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name; the identifier begins with the year: `statements/2023-09`.

@@ -96,14 +96,14 @@ type ActionTask struct {
 	// Where it stands.
 	State ActionTask_State `protobuf:"varint,2,opt,name=state,proto3,enum=yizhen.project.v1.ActionTask_State" json:"state,omitempty"`
 	// Which of the six actions it serves.
-	Action Action `protobuf:"varint,3,opt,name=action,proto3,enum=yizhen.project.v1.Action" json:"action,omitempty"`
+	Action v1.Action `protobuf:"varint,3,opt,name=action,proto3,enum=yizhen.type.v1.Action" json:"action,omitempty"`
 	// What is to be done.
 	Title string `protobuf:"bytes,4,opt,name=title,proto3" json:"title,omitempty"`
 	// The department that owes it.
 	Owner string `protobuf:"bytes,5,opt,name=owner,proto3" json:"owner,omitempty"`
 	// The day it is due.
 	DueDate *date.Date `protobuf:"bytes,6,opt,name=due_date,json=dueDate,proto3" json:"due_date,omitempty"`
-	// The town it is about, in the division of the identifier; empty if it is about none.
+	// The town it is about, in the division of the identifier or below; empty if it is about none.
 	Town string `protobuf:"bytes,7,opt,name=town,proto3" json:"town,omitempty"`
 	// Whether it is past its date and open, on the day it is read.
 	Overdue bool `protobuf:"varint,8,opt,name=overdue,proto3" json:"overdue,omitempty"`
@@ -163,11 +163,11 @@ func (x *ActionTask) GetState() ActionTask_State {
 	return ActionTask_STATE_UNSPECIFIED
 }
 
-func (x *ActionTask) GetAction() Action {
+func (x *ActionTask) GetAction() v1.Action {
 	if x != nil {
 		return x.Action
 	}
-	return Action_ACTION_UNSPECIFIED
+	return v1.Action(0)
 }
 
 func (x *ActionTask) GetTitle() string {
@@ -356,7 +356,7 @@ type ListActionTasksRequest struct {
 	// city). Empty means everything the caller may see.
 	Division string `protobuf:"bytes,3,opt,name=division,proto3" json:"division,omitempty"`
 	// Only those of this action.
-	Action Action `protobuf:"varint,4,opt,name=action,proto3,enum=yizhen.project.v1.Action" json:"action,omitempty"`
+	Action v1.Action `protobuf:"varint,4,opt,name=action,proto3,enum=yizhen.type.v1.Action" json:"action,omitempty"`
 	// Only those in this state.
 	State ActionTask_State `protobuf:"varint,5,opt,name=state,proto3,enum=yizhen.project.v1.ActionTask_State" json:"state,omitempty"`
 	// Only those that are overdue today.
@@ -416,11 +416,11 @@ func (x *ListActionTasksRequest) GetDivision() string {
 	return ""
 }
 
-func (x *ListActionTasksRequest) GetAction() Action {
+func (x *ListActionTasksRequest) GetAction() v1.Action {
 	if x != nil {
 		return x.Action
 	}
-	return Action_ACTION_UNSPECIFIED
+	return v1.Action(0)
 }
 
 func (x *ListActionTasksRequest) GetState() ActionTask_State {
@@ -728,12 +728,12 @@ var File_yizhen_project_v1_action_tasks_proto protoreflect.FileDescriptor
 
 const file_yizhen_project_v1_action_tasks_proto_rawDesc = "" +
 	"\n" +
-	"$yizhen/project/v1/action_tasks.proto\x12\x11yizhen.project.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\x1a yizhen/project/v1/projects.proto\x1a\x1dyizhen/type/v1/evidence.proto\"\xaa\x06\n" +
+	"$yizhen/project/v1/action_tasks.proto\x12\x11yizhen.project.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\x1a\x1cyizhen/type/v1/actions.proto\x1a\x1dyizhen/type/v1/evidence.proto\"\xa7\x06\n" +
 	"\n" +
 	"ActionTask\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\bR\x04name\x12>\n" +
-	"\x05state\x18\x02 \x01(\x0e2#.yizhen.project.v1.ActionTask.StateB\x03\xe0A\x03R\x05state\x12@\n" +
-	"\x06action\x18\x03 \x01(\x0e2\x19.yizhen.project.v1.ActionB\r\xe0A\x02\xbaH\a\x82\x01\x04\x10\x01 \x00R\x06action\x12#\n" +
+	"\x05state\x18\x02 \x01(\x0e2#.yizhen.project.v1.ActionTask.StateB\x03\xe0A\x03R\x05state\x12=\n" +
+	"\x06action\x18\x03 \x01(\x0e2\x16.yizhen.type.v1.ActionB\r\xe0A\x02\xbaH\a\x82\x01\x04\x10\x01 \x00R\x06action\x12#\n" +
 	"\x05title\x18\x04 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x05title\x12\"\n" +
 	"\x05owner\x18\x05 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04\x10\x01\x18dR\x05owner\x127\n" +
 	"\bdue_date\x18\x06 \x01(\v2\x11.google.type.DateB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\adueDate\x12V\n" +
@@ -765,14 +765,14 @@ const file_yizhen_project_v1_action_tasks_proto_rawDesc = "" +
 	"request_id\x18\x03 \x01(\tB!\xe0A\x01\xbaH\x1br\x192\x17^[A-Za-z0-9._:-]{0,64}$R\trequestId\"z\n" +
 	"\x14GetActionTaskRequest\x12b\n" +
 	"\x04name\x18\x01 \x01(\tBN\xe0A\x02\xfaA\x1b\n" +
-	"\x19project.yizhen/ActionTask\xbaH*r(2&^actionTasks/[0-9]{6}-[a-z0-9-]{1,48}$R\x04name\"\xc9\x02\n" +
+	"\x19project.yizhen/ActionTask\xbaH*r(2&^actionTasks/[0-9]{6}-[a-z0-9-]{1,48}$R\x04name\"\xc6\x02\n" +
 	"\x16ListActionTasksRequest\x12'\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
 	"\xe0A\x01\xbaH\x04\x1a\x02(\x00R\bpageSize\x12*\n" +
 	"\n" +
 	"page_token\x18\x02 \x01(\tB\v\xe0A\x01\xbaH\x05r\x03\x18\x80\bR\tpageToken\x123\n" +
-	"\bdivision\x18\x03 \x01(\tB\x17\xe0A\x01\xbaH\x11r\x0f2\r^([0-9]{6})?$R\bdivision\x12>\n" +
-	"\x06action\x18\x04 \x01(\x0e2\x19.yizhen.project.v1.ActionB\v\xe0A\x01\xbaH\x05\x82\x01\x02\x10\x01R\x06action\x12F\n" +
+	"\bdivision\x18\x03 \x01(\tB\x17\xe0A\x01\xbaH\x11r\x0f2\r^([0-9]{6})?$R\bdivision\x12;\n" +
+	"\x06action\x18\x04 \x01(\x0e2\x16.yizhen.type.v1.ActionB\v\xe0A\x01\xbaH\x05\x82\x01\x02\x10\x01R\x06action\x12F\n" +
 	"\x05state\x18\x05 \x01(\x0e2#.yizhen.project.v1.ActionTask.StateB\v\xe0A\x01\xbaH\x05\x82\x01\x02\x10\x01R\x05state\x12\x1d\n" +
 	"\aoverdue\x18\x06 \x01(\bB\x03\xe0A\x01R\aoverdue\"\x83\x01\n" +
 	"\x17ListActionTasksResponse\x12@\n" +
@@ -828,7 +828,7 @@ var file_yizhen_project_v1_action_tasks_proto_goTypes = []any{
 	(*UpdateActionTaskRequest)(nil),   // 6: yizhen.project.v1.UpdateActionTaskRequest
 	(*CompleteActionTaskRequest)(nil), // 7: yizhen.project.v1.CompleteActionTaskRequest
 	(*CancelActionTaskRequest)(nil),   // 8: yizhen.project.v1.CancelActionTaskRequest
-	(Action)(0),                       // 9: yizhen.project.v1.Action
+	(v1.Action)(0),                    // 9: yizhen.type.v1.Action
 	(*date.Date)(nil),                 // 10: google.type.Date
 	(*v1.Decision)(nil),               // 11: yizhen.type.v1.Decision
 	(*timestamppb.Timestamp)(nil),     // 12: google.protobuf.Timestamp
@@ -837,13 +837,13 @@ var file_yizhen_project_v1_action_tasks_proto_goTypes = []any{
 }
 var file_yizhen_project_v1_action_tasks_proto_depIdxs = []int32{
 	0,  // 0: yizhen.project.v1.ActionTask.state:type_name -> yizhen.project.v1.ActionTask.State
-	9,  // 1: yizhen.project.v1.ActionTask.action:type_name -> yizhen.project.v1.Action
+	9,  // 1: yizhen.project.v1.ActionTask.action:type_name -> yizhen.type.v1.Action
 	10, // 2: yizhen.project.v1.ActionTask.due_date:type_name -> google.type.Date
 	11, // 3: yizhen.project.v1.ActionTask.decisions:type_name -> yizhen.type.v1.Decision
 	12, // 4: yizhen.project.v1.ActionTask.create_time:type_name -> google.protobuf.Timestamp
 	12, // 5: yizhen.project.v1.ActionTask.update_time:type_name -> google.protobuf.Timestamp
 	1,  // 6: yizhen.project.v1.CreateActionTaskRequest.action_task:type_name -> yizhen.project.v1.ActionTask
-	9,  // 7: yizhen.project.v1.ListActionTasksRequest.action:type_name -> yizhen.project.v1.Action
+	9,  // 7: yizhen.project.v1.ListActionTasksRequest.action:type_name -> yizhen.type.v1.Action
 	0,  // 8: yizhen.project.v1.ListActionTasksRequest.state:type_name -> yizhen.project.v1.ActionTask.State
 	1,  // 9: yizhen.project.v1.ListActionTasksResponse.action_tasks:type_name -> yizhen.project.v1.ActionTask
 	1,  // 10: yizhen.project.v1.UpdateActionTaskRequest.action_task:type_name -> yizhen.project.v1.ActionTask
@@ -862,7 +862,6 @@ func file_yizhen_project_v1_action_tasks_proto_init() {
 	if File_yizhen_project_v1_action_tasks_proto != nil {
 		return
 	}
-	file_yizhen_project_v1_projects_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

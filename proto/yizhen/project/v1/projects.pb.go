@@ -27,76 +27,6 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Action is one of the six actions of the programme. Its number is that by which the plan, and the `action`
-// fields of the town registry and the fund, know it.
-type Action int32
-
-const (
-	// Not used.
-	Action_ACTION_UNSPECIFIED Action = 0
-	// Grow the town's industry: the town and its market entities.
-	Action_ACTION_INDUSTRY Action = 1
-	// Raise innovation: platforms at three levels, high-tech firms.
-	Action_ACTION_INNOVATION Action = 2
-	// Storm key projects: planning, factor guarantee, into production and to capacity.
-	Action_ACTION_KEY_PROJECTS Action = 3
-	// Quality and brands: trademarks, part in standards.
-	Action_ACTION_QUALITY_AND_BRANDS Action = 4
-	// Targeted investment promotion.
-	Action_ACTION_INVESTMENT_PROMOTION Action = 5
-	// Guarantee basic factors: service platforms, land, energy, environmental quotas, talent.
-	Action_ACTION_BASIC_FACTORS Action = 6
-)
-
-// Enum value maps for Action.
-var (
-	Action_name = map[int32]string{
-		0: "ACTION_UNSPECIFIED",
-		1: "ACTION_INDUSTRY",
-		2: "ACTION_INNOVATION",
-		3: "ACTION_KEY_PROJECTS",
-		4: "ACTION_QUALITY_AND_BRANDS",
-		5: "ACTION_INVESTMENT_PROMOTION",
-		6: "ACTION_BASIC_FACTORS",
-	}
-	Action_value = map[string]int32{
-		"ACTION_UNSPECIFIED":          0,
-		"ACTION_INDUSTRY":             1,
-		"ACTION_INNOVATION":           2,
-		"ACTION_KEY_PROJECTS":         3,
-		"ACTION_QUALITY_AND_BRANDS":   4,
-		"ACTION_INVESTMENT_PROMOTION": 5,
-		"ACTION_BASIC_FACTORS":        6,
-	}
-)
-
-func (x Action) Enum() *Action {
-	p := new(Action)
-	*p = x
-	return p
-}
-
-func (x Action) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (Action) Descriptor() protoreflect.EnumDescriptor {
-	return file_yizhen_project_v1_projects_proto_enumTypes[0].Descriptor()
-}
-
-func (Action) Type() protoreflect.EnumType {
-	return &file_yizhen_project_v1_projects_proto_enumTypes[0]
-}
-
-func (x Action) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use Action.Descriptor instead.
-func (Action) EnumDescriptor() ([]byte, []int) {
-	return file_yizhen_project_v1_projects_proto_rawDescGZIP(), []int{0}
-}
-
 // The states of a project.
 type Project_State int32
 
@@ -162,11 +92,11 @@ func (x Project_State) String() string {
 }
 
 func (Project_State) Descriptor() protoreflect.EnumDescriptor {
-	return file_yizhen_project_v1_projects_proto_enumTypes[1].Descriptor()
+	return file_yizhen_project_v1_projects_proto_enumTypes[0].Descriptor()
 }
 
 func (Project_State) Type() protoreflect.EnumType {
-	return &file_yizhen_project_v1_projects_proto_enumTypes[1]
+	return &file_yizhen_project_v1_projects_proto_enumTypes[0]
 }
 
 func (x Project_State) Number() protoreflect.EnumNumber {
@@ -221,11 +151,11 @@ func (x Project_Light) String() string {
 }
 
 func (Project_Light) Descriptor() protoreflect.EnumDescriptor {
-	return file_yizhen_project_v1_projects_proto_enumTypes[2].Descriptor()
+	return file_yizhen_project_v1_projects_proto_enumTypes[1].Descriptor()
 }
 
 func (Project_Light) Type() protoreflect.EnumType {
-	return &file_yizhen_project_v1_projects_proto_enumTypes[2]
+	return &file_yizhen_project_v1_projects_proto_enumTypes[1]
 }
 
 func (x Project_Light) Number() protoreflect.EnumNumber {
@@ -278,11 +208,11 @@ func (x LightCause_Kind) String() string {
 }
 
 func (LightCause_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_yizhen_project_v1_projects_proto_enumTypes[3].Descriptor()
+	return file_yizhen_project_v1_projects_proto_enumTypes[2].Descriptor()
 }
 
 func (LightCause_Kind) Type() protoreflect.EnumType {
-	return &file_yizhen_project_v1_projects_proto_enumTypes[3]
+	return &file_yizhen_project_v1_projects_proto_enumTypes[2]
 }
 
 func (x LightCause_Kind) Number() protoreflect.EnumNumber {
@@ -317,7 +247,7 @@ type Project struct {
 	// What it is called in English.
 	TitleEn string `protobuf:"bytes,5,opt,name=title_en,json=titleEn,proto3" json:"title_en,omitempty"`
 	// Which of the six actions it serves.
-	Action Action `protobuf:"varint,6,opt,name=action,proto3,enum=yizhen.project.v1.Action" json:"action,omitempty"`
+	Action v1.Action `protobuf:"varint,6,opt,name=action,proto3,enum=yizhen.type.v1.Action" json:"action,omitempty"`
 	// The national project code (项目代码): `YYMM-RRRRRR-DD-TT-NNNNNN`, which is the month, the division, the
 	// department, the type and a serial number that ends in a check character; 24 characters. Only the form is
 	// checked, and that no other project has it. Empty until one is given.
@@ -427,11 +357,11 @@ func (x *Project) GetTitleEn() string {
 	return ""
 }
 
-func (x *Project) GetAction() Action {
+func (x *Project) GetAction() v1.Action {
 	if x != nil {
 		return x.Action
 	}
-	return Action_ACTION_UNSPECIFIED
+	return v1.Action(0)
 }
 
 func (x *Project) GetProjectCode() string {
@@ -2093,15 +2023,15 @@ var File_yizhen_project_v1_projects_proto protoreflect.FileDescriptor
 
 const file_yizhen_project_v1_projects_proto_rawDesc = "" +
 	"\n" +
-	" yizhen/project/v1/projects.proto\x12\x11yizhen.project.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\x1a\x1dyizhen/type/v1/evidence.proto\"\x91\x0f\n" +
+	" yizhen/project/v1/projects.proto\x12\x11yizhen.project.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\x1a\x1cyizhen/type/v1/actions.proto\x1a\x1dyizhen/type/v1/evidence.proto\"\x8e\x0f\n" +
 	"\aProject\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\bR\x04name\x12;\n" +
 	"\x05state\x18\x02 \x01(\x0e2 .yizhen.project.v1.Project.StateB\x03\xe0A\x03R\x05state\x12V\n" +
 	"\x04town\x18\x03 \x01(\tBB\xe0A\x02\xe0A\x05\xfaA\x12\n" +
 	"\x10town.yizhen/Town\xbaH$r\"2 ^towns/[0-9]{6}-[a-z0-9-]{1,48}$R\x04town\x12'\n" +
 	"\btitle_zh\x18\x04 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04\x10\x01\x18dR\atitleZh\x12(\n" +
-	"\btitle_en\x18\x05 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\xc8\x01R\atitleEn\x12@\n" +
-	"\x06action\x18\x06 \x01(\x0e2\x19.yizhen.project.v1.ActionB\r\xe0A\x02\xbaH\a\x82\x01\x04\x10\x01 \x00R\x06action\x12u\n" +
+	"\btitle_en\x18\x05 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\xc8\x01R\atitleEn\x12=\n" +
+	"\x06action\x18\x06 \x01(\x0e2\x16.yizhen.type.v1.ActionB\r\xe0A\x02\xbaH\a\x82\x01\x04\x10\x01 \x00R\x06action\x12u\n" +
 	"\fproject_code\x18\a \x01(\tBR\xe0A\x01\xbaHLrJ2H^([0-9]{2}(0[1-9]|1[0-2])-[0-9]{6}-[0-9]{2}-[0-9]{2}-[0-9]{5}[0-9A-Z])?$R\vprojectCode\x12L\n" +
 	"\x0fenterprise_code\x18\b \x01(\tB#\xe0A\x02\xbaH\x1dr\x1b2\x19^[0-9A-HJ-NPQRTUWXY]{18}$R\x0eenterpriseCode\x12I\n" +
 	"\x16planned_investment_fen\x18\t \x01(\x03B\x13\xe0A\x02\xbaH\r\"\v\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x01R\x14plannedInvestmentFen\x12C\n" +
@@ -2294,15 +2224,7 @@ const file_yizhen_project_v1_projects_proto_rawDesc = "" +
 	"\fsigned_count\x18\x02 \x01(\x05B\x03\xe0A\x03R\vsignedCount\x12(\n" +
 	"\rstarted_count\x18\x03 \x01(\x05B\x03\xe0A\x03R\fstartedCount\x12*\n" +
 	"\x0eproduced_count\x18\x04 \x01(\x05B\x03\xe0A\x03R\rproducedCount\x12*\n" +
-	"\x0ecapacity_count\x18\x05 \x01(\x05B\x03\xe0A\x03R\rcapacityCount*\xbf\x01\n" +
-	"\x06Action\x12\x16\n" +
-	"\x12ACTION_UNSPECIFIED\x10\x00\x12\x13\n" +
-	"\x0fACTION_INDUSTRY\x10\x01\x12\x15\n" +
-	"\x11ACTION_INNOVATION\x10\x02\x12\x17\n" +
-	"\x13ACTION_KEY_PROJECTS\x10\x03\x12\x1d\n" +
-	"\x19ACTION_QUALITY_AND_BRANDS\x10\x04\x12\x1f\n" +
-	"\x1bACTION_INVESTMENT_PROMOTION\x10\x05\x12\x18\n" +
-	"\x14ACTION_BASIC_FACTORS\x10\x06B<Z:github.com/yizhen/yizhen/proto/yizhen/project/v1;projectv1b\x06proto3"
+	"\x0ecapacity_count\x18\x05 \x01(\x05B\x03\xe0A\x03R\rcapacityCountB<Z:github.com/yizhen/yizhen/proto/yizhen/project/v1;projectv1b\x06proto3"
 
 var (
 	file_yizhen_project_v1_projects_proto_rawDescOnce sync.Once
@@ -2316,34 +2238,34 @@ func file_yizhen_project_v1_projects_proto_rawDescGZIP() []byte {
 	return file_yizhen_project_v1_projects_proto_rawDescData
 }
 
-var file_yizhen_project_v1_projects_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_yizhen_project_v1_projects_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_yizhen_project_v1_projects_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_yizhen_project_v1_projects_proto_goTypes = []any{
-	(Action)(0),                             // 0: yizhen.project.v1.Action
-	(Project_State)(0),                      // 1: yizhen.project.v1.Project.State
-	(Project_Light)(0),                      // 2: yizhen.project.v1.Project.Light
-	(LightCause_Kind)(0),                    // 3: yizhen.project.v1.LightCause.Kind
-	(*Project)(nil),                         // 4: yizhen.project.v1.Project
-	(*LightCause)(nil),                      // 5: yizhen.project.v1.LightCause
-	(*CreateProjectRequest)(nil),            // 6: yizhen.project.v1.CreateProjectRequest
-	(*GetProjectRequest)(nil),               // 7: yizhen.project.v1.GetProjectRequest
-	(*ListProjectsRequest)(nil),             // 8: yizhen.project.v1.ListProjectsRequest
-	(*ListProjectsResponse)(nil),            // 9: yizhen.project.v1.ListProjectsResponse
-	(*UpdateProjectRequest)(nil),            // 10: yizhen.project.v1.UpdateProjectRequest
-	(*SignProjectRequest)(nil),              // 11: yizhen.project.v1.SignProjectRequest
-	(*ApproveProjectRequest)(nil),           // 12: yizhen.project.v1.ApproveProjectRequest
-	(*StartProjectRequest)(nil),             // 13: yizhen.project.v1.StartProjectRequest
-	(*CompleteProjectRequest)(nil),          // 14: yizhen.project.v1.CompleteProjectRequest
-	(*PutProjectIntoProductionRequest)(nil), // 15: yizhen.project.v1.PutProjectIntoProductionRequest
-	(*ReachProjectCapacityRequest)(nil),     // 16: yizhen.project.v1.ReachProjectCapacityRequest
-	(*SuspendProjectRequest)(nil),           // 17: yizhen.project.v1.SuspendProjectRequest
-	(*ResumeProjectRequest)(nil),            // 18: yizhen.project.v1.ResumeProjectRequest
-	(*CancelProjectRequest)(nil),            // 19: yizhen.project.v1.CancelProjectRequest
-	(*SummarizeProjectsRequest)(nil),        // 20: yizhen.project.v1.SummarizeProjectsRequest
-	(*SummarizeProjectsResponse)(nil),       // 21: yizhen.project.v1.SummarizeProjectsResponse
-	(*DivisionTotal)(nil),                   // 22: yizhen.project.v1.DivisionTotal
-	(*StageTotal)(nil),                      // 23: yizhen.project.v1.StageTotal
-	(*YearBatches)(nil),                     // 24: yizhen.project.v1.YearBatches
+	(Project_State)(0),                      // 0: yizhen.project.v1.Project.State
+	(Project_Light)(0),                      // 1: yizhen.project.v1.Project.Light
+	(LightCause_Kind)(0),                    // 2: yizhen.project.v1.LightCause.Kind
+	(*Project)(nil),                         // 3: yizhen.project.v1.Project
+	(*LightCause)(nil),                      // 4: yizhen.project.v1.LightCause
+	(*CreateProjectRequest)(nil),            // 5: yizhen.project.v1.CreateProjectRequest
+	(*GetProjectRequest)(nil),               // 6: yizhen.project.v1.GetProjectRequest
+	(*ListProjectsRequest)(nil),             // 7: yizhen.project.v1.ListProjectsRequest
+	(*ListProjectsResponse)(nil),            // 8: yizhen.project.v1.ListProjectsResponse
+	(*UpdateProjectRequest)(nil),            // 9: yizhen.project.v1.UpdateProjectRequest
+	(*SignProjectRequest)(nil),              // 10: yizhen.project.v1.SignProjectRequest
+	(*ApproveProjectRequest)(nil),           // 11: yizhen.project.v1.ApproveProjectRequest
+	(*StartProjectRequest)(nil),             // 12: yizhen.project.v1.StartProjectRequest
+	(*CompleteProjectRequest)(nil),          // 13: yizhen.project.v1.CompleteProjectRequest
+	(*PutProjectIntoProductionRequest)(nil), // 14: yizhen.project.v1.PutProjectIntoProductionRequest
+	(*ReachProjectCapacityRequest)(nil),     // 15: yizhen.project.v1.ReachProjectCapacityRequest
+	(*SuspendProjectRequest)(nil),           // 16: yizhen.project.v1.SuspendProjectRequest
+	(*ResumeProjectRequest)(nil),            // 17: yizhen.project.v1.ResumeProjectRequest
+	(*CancelProjectRequest)(nil),            // 18: yizhen.project.v1.CancelProjectRequest
+	(*SummarizeProjectsRequest)(nil),        // 19: yizhen.project.v1.SummarizeProjectsRequest
+	(*SummarizeProjectsResponse)(nil),       // 20: yizhen.project.v1.SummarizeProjectsResponse
+	(*DivisionTotal)(nil),                   // 21: yizhen.project.v1.DivisionTotal
+	(*StageTotal)(nil),                      // 22: yizhen.project.v1.StageTotal
+	(*YearBatches)(nil),                     // 23: yizhen.project.v1.YearBatches
+	(v1.Action)(0),                          // 24: yizhen.type.v1.Action
 	(*date.Date)(nil),                       // 25: google.type.Date
 	(*v1.Evidence)(nil),                     // 26: yizhen.type.v1.Evidence
 	(*v1.Decision)(nil),                     // 27: yizhen.type.v1.Decision
@@ -2352,23 +2274,23 @@ var file_yizhen_project_v1_projects_proto_goTypes = []any{
 	(*v1.Document)(nil),                     // 30: yizhen.type.v1.Document
 }
 var file_yizhen_project_v1_projects_proto_depIdxs = []int32{
-	1,  // 0: yizhen.project.v1.Project.state:type_name -> yizhen.project.v1.Project.State
-	0,  // 1: yizhen.project.v1.Project.action:type_name -> yizhen.project.v1.Action
+	0,  // 0: yizhen.project.v1.Project.state:type_name -> yizhen.project.v1.Project.State
+	24, // 1: yizhen.project.v1.Project.action:type_name -> yizhen.type.v1.Action
 	25, // 2: yizhen.project.v1.Project.next_due_date:type_name -> google.type.Date
-	2,  // 3: yizhen.project.v1.Project.light:type_name -> yizhen.project.v1.Project.Light
-	5,  // 4: yizhen.project.v1.Project.light_causes:type_name -> yizhen.project.v1.LightCause
-	1,  // 5: yizhen.project.v1.Project.suspended_state:type_name -> yizhen.project.v1.Project.State
+	1,  // 3: yizhen.project.v1.Project.light:type_name -> yizhen.project.v1.Project.Light
+	4,  // 4: yizhen.project.v1.Project.light_causes:type_name -> yizhen.project.v1.LightCause
+	0,  // 5: yizhen.project.v1.Project.suspended_state:type_name -> yizhen.project.v1.Project.State
 	26, // 6: yizhen.project.v1.Project.town_evidence:type_name -> yizhen.type.v1.Evidence
 	27, // 7: yizhen.project.v1.Project.decisions:type_name -> yizhen.type.v1.Decision
 	28, // 8: yizhen.project.v1.Project.create_time:type_name -> google.protobuf.Timestamp
 	28, // 9: yizhen.project.v1.Project.update_time:type_name -> google.protobuf.Timestamp
-	3,  // 10: yizhen.project.v1.LightCause.kind:type_name -> yizhen.project.v1.LightCause.Kind
-	2,  // 11: yizhen.project.v1.LightCause.light:type_name -> yizhen.project.v1.Project.Light
-	4,  // 12: yizhen.project.v1.CreateProjectRequest.project:type_name -> yizhen.project.v1.Project
-	1,  // 13: yizhen.project.v1.ListProjectsRequest.state:type_name -> yizhen.project.v1.Project.State
-	2,  // 14: yizhen.project.v1.ListProjectsRequest.light:type_name -> yizhen.project.v1.Project.Light
-	4,  // 15: yizhen.project.v1.ListProjectsResponse.projects:type_name -> yizhen.project.v1.Project
-	4,  // 16: yizhen.project.v1.UpdateProjectRequest.project:type_name -> yizhen.project.v1.Project
+	2,  // 10: yizhen.project.v1.LightCause.kind:type_name -> yizhen.project.v1.LightCause.Kind
+	1,  // 11: yizhen.project.v1.LightCause.light:type_name -> yizhen.project.v1.Project.Light
+	3,  // 12: yizhen.project.v1.CreateProjectRequest.project:type_name -> yizhen.project.v1.Project
+	0,  // 13: yizhen.project.v1.ListProjectsRequest.state:type_name -> yizhen.project.v1.Project.State
+	1,  // 14: yizhen.project.v1.ListProjectsRequest.light:type_name -> yizhen.project.v1.Project.Light
+	3,  // 15: yizhen.project.v1.ListProjectsResponse.projects:type_name -> yizhen.project.v1.Project
+	3,  // 16: yizhen.project.v1.UpdateProjectRequest.project:type_name -> yizhen.project.v1.Project
 	29, // 17: yizhen.project.v1.UpdateProjectRequest.update_mask:type_name -> google.protobuf.FieldMask
 	30, // 18: yizhen.project.v1.SignProjectRequest.documents:type_name -> yizhen.type.v1.Document
 	30, // 19: yizhen.project.v1.ApproveProjectRequest.documents:type_name -> yizhen.type.v1.Document
@@ -2379,11 +2301,11 @@ var file_yizhen_project_v1_projects_proto_depIdxs = []int32{
 	30, // 24: yizhen.project.v1.SuspendProjectRequest.documents:type_name -> yizhen.type.v1.Document
 	30, // 25: yizhen.project.v1.ResumeProjectRequest.documents:type_name -> yizhen.type.v1.Document
 	30, // 26: yizhen.project.v1.CancelProjectRequest.documents:type_name -> yizhen.type.v1.Document
-	22, // 27: yizhen.project.v1.SummarizeProjectsResponse.totals:type_name -> yizhen.project.v1.DivisionTotal
-	22, // 28: yizhen.project.v1.SummarizeProjectsResponse.sum:type_name -> yizhen.project.v1.DivisionTotal
-	23, // 29: yizhen.project.v1.DivisionTotal.stages:type_name -> yizhen.project.v1.StageTotal
-	24, // 30: yizhen.project.v1.DivisionTotal.years:type_name -> yizhen.project.v1.YearBatches
-	1,  // 31: yizhen.project.v1.StageTotal.state:type_name -> yizhen.project.v1.Project.State
+	21, // 27: yizhen.project.v1.SummarizeProjectsResponse.totals:type_name -> yizhen.project.v1.DivisionTotal
+	21, // 28: yizhen.project.v1.SummarizeProjectsResponse.sum:type_name -> yizhen.project.v1.DivisionTotal
+	22, // 29: yizhen.project.v1.DivisionTotal.stages:type_name -> yizhen.project.v1.StageTotal
+	23, // 30: yizhen.project.v1.DivisionTotal.years:type_name -> yizhen.project.v1.YearBatches
+	0,  // 31: yizhen.project.v1.StageTotal.state:type_name -> yizhen.project.v1.Project.State
 	32, // [32:32] is the sub-list for method output_type
 	32, // [32:32] is the sub-list for method input_type
 	32, // [32:32] is the sub-list for extension type_name
@@ -2401,7 +2323,7 @@ func file_yizhen_project_v1_projects_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_yizhen_project_v1_projects_proto_rawDesc), len(file_yizhen_project_v1_projects_proto_rawDesc)),
-			NumEnums:      4,
+			NumEnums:      3,
 			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -28,8 +28,9 @@ type Reason int32
 const (
 	// Not used.
 	Reason_REASON_UNSPECIFIED Reason = 0
-	// INVALID_ARGUMENT: the town, project or pool lies in another division than the one that the identifier
-	// begins with. Use an identifier of that division.
+	// INVALID_ARGUMENT: the town or project lies in another division than the one that the identifier begins
+	// with, or the pool is of neither that of the project nor one above it. The metadata `resource` names it. Use an
+	// identifier of its division.
 	Reason_REASON_DIVISION_MISMATCH Reason = 1
 	// INVALID_ARGUMENT: the project belongs to another town. The metadata `town` names the one it belongs to.
 	Reason_REASON_TOWN_MISMATCH Reason = 2

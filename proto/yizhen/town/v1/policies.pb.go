@@ -193,8 +193,8 @@ type Measure struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What is to be done.
 	Title string `protobuf:"bytes,1,opt,name=title,proto3" json:"title,omitempty"`
-	// Which of the six actions it serves, 1 to 6.
-	Action int32 `protobuf:"varint,2,opt,name=action,proto3" json:"action,omitempty"`
+	// Which of the six actions it serves.
+	Action v1.Action `protobuf:"varint,2,opt,name=action,proto3,enum=yizhen.type.v1.Action" json:"action,omitempty"`
 	// The department that owes it.
 	Owner string `protobuf:"bytes,3,opt,name=owner,proto3" json:"owner,omitempty"`
 	// The day it is due.
@@ -242,11 +242,11 @@ func (x *Measure) GetTitle() string {
 	return ""
 }
 
-func (x *Measure) GetAction() int32 {
+func (x *Measure) GetAction() v1.Action {
 	if x != nil {
 		return x.Action
 	}
-	return 0
+	return v1.Action(0)
 }
 
 func (x *Measure) GetOwner() string {
@@ -589,7 +589,7 @@ var File_yizhen_town_v1_policies_proto protoreflect.FileDescriptor
 
 const file_yizhen_town_v1_policies_proto_rawDesc = "" +
 	"\n" +
-	"\x1dyizhen/town/v1/policies.proto\x12\x0eyizhen.town.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\x1a\x1dyizhen/type/v1/evidence.proto\"\xb2\x03\n" +
+	"\x1dyizhen/town/v1/policies.proto\x12\x0eyizhen.town.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\x1a\x1cyizhen/type/v1/actions.proto\x1a\x1dyizhen/type/v1/evidence.proto\"\xb2\x03\n" +
 	"\x06Policy\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\bR\x04name\x12#\n" +
 	"\x05title\x18\x02 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x05title\x129\n" +
@@ -601,10 +601,10 @@ const file_yizhen_town_v1_policies_proto_rawDesc = "" +
 	"createTime\x12@\n" +
 	"\vupdate_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
 	"updateTime:I\xeaAF\n" +
-	"\x12town.yizhen/Policy\x12\x1etowns/{town}/policies/{policy}*\bpolicies2\x06policy\"\xf3\x02\n" +
+	"\x12town.yizhen/Policy\x12\x1etowns/{town}/policies/{policy}*\bpolicies2\x06policy\"\x8c\x03\n" +
 	"\aMeasure\x12#\n" +
-	"\x05title\x18\x01 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x05title\x12$\n" +
-	"\x06action\x18\x02 \x01(\x05B\f\xe0A\x02\xbaH\x06\x1a\x04\x18\x06(\x01R\x06action\x12\"\n" +
+	"\x05title\x18\x01 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x05title\x12=\n" +
+	"\x06action\x18\x02 \x01(\x0e2\x16.yizhen.type.v1.ActionB\r\xe0A\x02\xbaH\a\x82\x01\x04\x10\x01 \x00R\x06action\x12\"\n" +
 	"\x05owner\x18\x03 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04\x10\x01\x18dR\x05owner\x121\n" +
 	"\bdue_date\x18\x04 \x01(\v2\x11.google.type.DateB\x03\xe0A\x01R\adueDate\x12I\n" +
 	"\bprogress\x18\x05 \x01(\x0e2 .yizhen.town.v1.Measure.ProgressB\v\xe0A\x01\xbaH\x05\x82\x01\x02\x10\x01R\bprogress\"{\n" +
@@ -665,25 +665,27 @@ var file_yizhen_town_v1_policies_proto_goTypes = []any{
 	(*UpdatePolicyRequest)(nil),   // 7: yizhen.town.v1.UpdatePolicyRequest
 	(*v1.Document)(nil),           // 8: yizhen.type.v1.Document
 	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
-	(*date.Date)(nil),             // 10: google.type.Date
-	(*fieldmaskpb.FieldMask)(nil), // 11: google.protobuf.FieldMask
+	(v1.Action)(0),                // 10: yizhen.type.v1.Action
+	(*date.Date)(nil),             // 11: google.type.Date
+	(*fieldmaskpb.FieldMask)(nil), // 12: google.protobuf.FieldMask
 }
 var file_yizhen_town_v1_policies_proto_depIdxs = []int32{
 	8,  // 0: yizhen.town.v1.Policy.document:type_name -> yizhen.type.v1.Document
 	2,  // 1: yizhen.town.v1.Policy.measures:type_name -> yizhen.town.v1.Measure
 	9,  // 2: yizhen.town.v1.Policy.create_time:type_name -> google.protobuf.Timestamp
 	9,  // 3: yizhen.town.v1.Policy.update_time:type_name -> google.protobuf.Timestamp
-	10, // 4: yizhen.town.v1.Measure.due_date:type_name -> google.type.Date
-	0,  // 5: yizhen.town.v1.Measure.progress:type_name -> yizhen.town.v1.Measure.Progress
-	1,  // 6: yizhen.town.v1.CreatePolicyRequest.policy:type_name -> yizhen.town.v1.Policy
-	1,  // 7: yizhen.town.v1.ListPoliciesResponse.policies:type_name -> yizhen.town.v1.Policy
-	1,  // 8: yizhen.town.v1.UpdatePolicyRequest.policy:type_name -> yizhen.town.v1.Policy
-	11, // 9: yizhen.town.v1.UpdatePolicyRequest.update_mask:type_name -> google.protobuf.FieldMask
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	10, // 4: yizhen.town.v1.Measure.action:type_name -> yizhen.type.v1.Action
+	11, // 5: yizhen.town.v1.Measure.due_date:type_name -> google.type.Date
+	0,  // 6: yizhen.town.v1.Measure.progress:type_name -> yizhen.town.v1.Measure.Progress
+	1,  // 7: yizhen.town.v1.CreatePolicyRequest.policy:type_name -> yizhen.town.v1.Policy
+	1,  // 8: yizhen.town.v1.ListPoliciesResponse.policies:type_name -> yizhen.town.v1.Policy
+	1,  // 9: yizhen.town.v1.UpdatePolicyRequest.policy:type_name -> yizhen.town.v1.Policy
+	12, // 10: yizhen.town.v1.UpdatePolicyRequest.update_mask:type_name -> google.protobuf.FieldMask
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_yizhen_town_v1_policies_proto_init() }
