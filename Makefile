@@ -29,7 +29,7 @@ check-generated: generator-tools ## Fail if a generated file is not what the pro
 
 .PHONY: docs
 docs: ## Make the pages of docs/ that are made from the code
-	$(GO) test . -run 'Page$$$$' -update
+	$(GO) test . -run 'Page$$' -update
 
 # --- Checks ----------------------------------------------------------------------------
 
