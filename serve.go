@@ -92,11 +92,11 @@ func (c *serveCommand) Run(ctx context.Context, log *slog.Logger, w io.Writer) e
 			return fmt.Errorf("%s would listen on %s: together the services stay on loopback; run `yizhen %s`, with TLS, to have it elsewhere", name, address, name)
 		}
 	}
-	config, err := c.certificate.read(c.Listen)
+	config, err := c.tlsFor(c.Listen)
 	if err != nil {
 		return err
 	}
-	credentials, err := c.admission.read(c.Listen, w)
+	credentials, err := c.callers(c.Listen, w)
 	if err != nil {
 		return err
 	}
@@ -177,11 +177,11 @@ func (c *assessmentCommand) Run(ctx context.Context, log *slog.Logger, w io.Writ
 
 // run serves one service until it is stopped.
 func (f *serviceFlags) run(ctx context.Context, name, address string, addresses map[string]string, a authority, i identity, log *slog.Logger, w io.Writer) (err error) {
-	config, err := f.certificate.read(address)
+	config, err := f.tlsFor(address)
 	if err != nil {
 		return err
 	}
-	credentials, err := f.admission.read(address, w)
+	credentials, err := f.callers(address, w)
 	if err != nil {
 		return err
 	}
@@ -255,7 +255,7 @@ type gatewayCommand struct {
 
 // Run serves until it is stopped.
 func (c *gatewayCommand) Run(ctx context.Context, log *slog.Logger, w io.Writer) (err error) {
-	config, err := c.certificate.read(c.Listen)
+	config, err := c.tlsFor(c.Listen)
 	if err != nil {
 		return err
 	}
@@ -284,8 +284,8 @@ func onLoopback(address string) bool {
 	return err == nil && (host == "localhost" || net.ParseIP(host).IsLoopback())
 }
 
-// read reads the certificate. Only on loopback may there be none.
-func (c certificate) read(address string) (config *tls.Config, err error) {
+// tlsFor reads the certificate. Only on loopback may there be none.
+func (c certificate) tlsFor(address string) (config *tls.Config, err error) {
 	config, err = readTLS(c.TLSCert, c.TLSKey)
 	if err == nil && config == nil && !onLoopback(address) {
 		err = fmt.Errorf("%s can be reached from elsewhere: give it a certificate (--tls-cert, --tls-key), or listen on 127.0.0.1", address)
@@ -293,9 +293,9 @@ func (c certificate) read(address string) (config *tls.Config, err error) {
 	return config, err
 }
 
-// read reads the credentials. Only on loopback may there be none: then an administrator's token is made for this run, and
+// callers reads the credentials. Only on loopback may there be none: then an administrator's token is made for this run, and
 // printed.
-func (a admission) read(address string, w io.Writer) (*authn.Credentials, error) {
+func (a admission) callers(address string, w io.Writer) (*authn.Credentials, error) {
 	if a.Credentials != "" {
 		file, err := os.Open(a.Credentials)
 		if err != nil {
@@ -317,7 +317,7 @@ func (a admission) read(address string, w io.Writer) (*authn.Credentials, error)
 // newToken makes a token that cannot be guessed.
 func newToken() string {
 	raw := make([]byte, 32)
-	rand.Read(raw) //nolint:errcheck // it never fails: see crypto/rand
+	rand.Read(raw) // it never fails: see crypto/rand
 	return base64.RawURLEncoding.EncodeToString(raw)
 }
 

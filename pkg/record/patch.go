@@ -9,6 +9,7 @@ import (
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	"github.com/yizhen/yizhen/pkg/fault"
@@ -27,7 +28,7 @@ type PatchRequest interface {
 // are passed over, so a resource may be sent back as it was read. What results has to satisfy the contract, and then the
 // rule, which sees the resource before and after; a nil rule permits everything.
 func Patch[T Resource](ctx context.Context, db *journal.DB, table *store.Table[T], req PatchRequest, sent T, rule func(tx *journal.Tx, before, after T) error) (T, error) {
-	mask, err := settable(req.GetUpdateMask(), sent)
+	mask, clean, err := settable(req.GetUpdateMask(), sent)
 	if err != nil {
 		var none T
 		return none, err
@@ -42,7 +43,7 @@ func Patch[T Resource](ctx context.Context, db *journal.DB, table *store.Table[T
 		}
 		after := proto.Clone(before).(T)
 		if len(mask.GetPaths()) > 0 {
-			fieldmask.Update(mask, after, sent)
+			fieldmask.Update(mask, after, proto.Clone(clean)) // it shares lists, which the rule may change
 		}
 		if err := fieldbehavior.ValidateImmutableFieldsNotChanged(before, after, mask); err != nil {
 			return row, maskFault(err.Error())
@@ -59,12 +60,13 @@ func Patch[T Resource](ctx context.Context, db *journal.DB, table *store.Table[T
 	})
 }
 
-// settable returns the mask to apply: what was asked, or all that was sent, without the fields that callers do not set.
-func settable[T Resource](asked *fieldmaskpb.FieldMask, sent T) (*fieldmaskpb.FieldMask, error) {
-	if err := fieldmask.Validate(asked, sent); err != nil {
-		return nil, maskFault(err.Error())
-	}
+// settable returns the mask to apply: what was asked, or all that was sent, without the fields that callers do not set;
+// and what was sent without them, also where they are inside others.
+func settable[T Resource](asked *fieldmaskpb.FieldMask, sent T) (*fieldmaskpb.FieldMask, T, error) {
 	clean := proto.Clone(sent).(T)
+	if err := fieldmask.Validate(asked, sent); err != nil {
+		return nil, clean, maskFault(err.Error())
+	}
 	fieldbehavior.ClearFields(clean, annotations.FieldBehavior_OUTPUT_ONLY)
 	fields := clean.ProtoReflect().Descriptor().Fields()
 	paths := asked.GetPaths()
@@ -83,14 +85,29 @@ func settable[T Resource](asked *fieldmaskpb.FieldMask, sent T) (*fieldmaskpb.Fi
 	}
 	mask := &fieldmaskpb.FieldMask{}
 	for _, p := range paths {
-		top, _, _ := strings.Cut(p, ".")
-		f := fields.ByTextName(top)
-		if top == "name" || top == "etag" || fieldbehavior.Has(f, annotations.FieldBehavior_OUTPUT_ONLY) {
-			continue
+		if p != "name" && p != "etag" && !outputOnly(clean.ProtoReflect().Descriptor(), p) {
+			mask.Paths = append(mask.Paths, p)
 		}
-		mask.Paths = append(mask.Paths, p)
 	}
-	return mask, nil
+	return mask, clean, nil
+}
+
+// outputOnly tells whether a path leads to, or through, a field that callers do not set.
+func outputOnly(m protoreflect.MessageDescriptor, path string) bool {
+	for step := range strings.SplitSeq(path, ".") {
+		if m == nil {
+			return false
+		}
+		f := m.Fields().ByName(protoreflect.Name(step))
+		if f == nil {
+			return false
+		}
+		if fieldbehavior.Has(f, annotations.FieldBehavior_OUTPUT_ONLY) {
+			return true
+		}
+		m = f.Message()
+	}
+	return false
 }
 
 func maskFault(problem string) error {
