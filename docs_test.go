@@ -49,9 +49,10 @@ const lifecyclesHead = `# Lifecycles
 
 Made from the tables in ` + "`services/*/lifecycle.go`" + ` by ` + "`make docs`" + `; a test fails when they differ. Do not edit.
 
-Each arrow is a verb: ` + "`POST /v1/{name}:{verb}`" + `, or the RPC of that name. A verb that the state does not permit is refused
-with ` + "`TRANSITION_NOT_PERMITTED`" + `, and the refusal names the verbs that it does permit. Every step taken is kept in the
-resource, in ` + "`decisions`" + `: who took it, when, why, and on which documents.
+Each arrow is a verb, and nearly each verb an RPC, over REST ` + "`POST /v1/{name}:{verb}`" + `; where a step of another resource
+takes it, the text says so. A verb that the state does not permit is refused with ` + "`TRANSITION_NOT_PERMITTED`" + `, and the
+refusal names the verbs that it does permit. Every step taken is kept in the resource, in ` + "`decisions`" + `: who took it, when,
+why, and on which documents.
 `
 
 // section is what the page says of one service.
@@ -85,7 +86,7 @@ func lives() []section {
 			draw("Milestone (节点)", "What has to be reached by a day. The county reports it, an inspection accepts or rejects it; the fund pays "+
 				"on accepted ones.", project.MilestoneLifecycle),
 			draw("Progress report (月报)", "A month's investment. Verified, it counts in the project's figures.", project.ProgressReportLifecycle),
-			draw("Lead (招商线索)", "An investor in sight. Converting a signed lead makes a project of it, and lands it.", project.LeadLifecycle),
+			draw("Lead (招商线索)", "An investor in sight. `convert` makes a project of a signed lead, and so takes the step `land`.", project.LeadLifecycle),
 			draw("Factor request (要素申请)", "Land, energy or emissions that a project needs, taken from a pool that never goes below zero.",
 				project.FactorRequestLifecycle),
 			draw("Case (把脉问诊)", "A difficulty of an enterprise that somebody has to solve by a day.", project.CaseLifecycle),
