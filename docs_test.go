@@ -83,8 +83,8 @@ func lives() []section {
 		{"Project tracking", []life{
 			draw("Project (项目)", "From planning to capacity. `resume` leads back to the state in which the project was suspended.",
 				project.ProjectLifecycle),
-			draw("Milestone (节点)", "What has to be reached by a day. The county reports it, an inspection accepts or rejects it; the fund pays "+
-				"on accepted ones.", project.MilestoneLifecycle),
+			draw("Milestone (节点)", "What has to be reached by a day. The county reports it, an inspection accepts or rejects it, and whoever reported "+
+				"one cannot accept it; the fund pays on accepted ones.", project.MilestoneLifecycle),
 			draw("Progress report (月报)", "A month's investment. Verified, it counts in the project's figures.", project.ProgressReportLifecycle),
 			draw("Lead (招商线索)", "An investor in sight. `convert` makes a project of a signed lead, and so takes the step `land`.", project.LeadLifecycle),
 			draw("Factor request (要素申请)", "Land, energy or emissions that a project needs, taken from a pool that never goes below zero.",
