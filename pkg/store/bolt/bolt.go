@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/yizhen/yizhen/pkg/store"
 )
@@ -38,7 +39,7 @@ func Open(path string) (*Store, error) {
 		FreelistType:    bbolt.FreelistMapType,
 		InitialMmapSize: mapped,
 	})
-	if errors.Is(err, bbolt.ErrTimeout) {
+	if errors.Is(err, berrors.ErrTimeout) {
 		return nil, fmt.Errorf("open store %s: another process has it open", path)
 	}
 	if err != nil {
@@ -82,7 +83,7 @@ func (s *Store) Close() error { return s.db.Close() }
 
 func translate(err error) error {
 	switch {
-	case errors.Is(err, bbolt.ErrDatabaseNotOpen):
+	case errors.Is(err, berrors.ErrDatabaseNotOpen):
 		return store.ErrClosed
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return fmt.Errorf("%w: %w", store.ErrFull, err)
