@@ -108,7 +108,7 @@ func TestEachKind(t *testing.T) {
 		t.Errorf("a caller who left: %v", err)
 	}
 	other := errors.New("other")
-	if fault.FromContext(other) != other || fault.IsStatus(other) {
+	if !errors.Is(fault.FromContext(other), other) || status.Code(fault.FromContext(other)) != codes.Unknown || fault.IsStatus(other) {
 		t.Error("another error is not left alone")
 	}
 }

@@ -514,7 +514,7 @@ func TestJournalIsServedWithEveryService(t *testing.T) {
 	if err != nil || head.GetName() != "journals/town" {
 		t.Errorf("%v, %v", head, err)
 	}
-	if s.As("city/wang") != s.As("city/wang") {
+	if first, second := s.As("city/wang"), s.As("city/wang"); first != second {
 		t.Error("each call makes a connection")
 	}
 }
