@@ -71,6 +71,9 @@ func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
 		return err
 	}
 	return translate(s.db.Update(func(btx *bbolt.Tx) error {
+		if err := ctx.Err(); err != nil {
+			return err // it ended while others wrote
+		}
 		if err := fn(&tx{b: btx.Bucket(bucket)}); err != nil {
 			return err
 		}
