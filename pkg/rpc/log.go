@@ -75,15 +75,16 @@ func (l *log) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, ha
 
 func (l *log) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	ctx, c := begin(ss.Context(), info.FullMethod)
-	return l.end(ctx, c, handler(srv, &loggedStream{ServerStream: ss, ctx: ctx}))
+	return l.end(ctx, c, handler(srv, &streamWithContext{ServerStream: ss, ctx: ctx}))
 }
 
-type loggedStream struct {
+// streamWithContext is a stream whose handler sees another context.
+type streamWithContext struct {
 	grpc.ServerStream
 	ctx context.Context
 }
 
-func (s *loggedStream) Context() context.Context { return s.ctx }
+func (s *streamWithContext) Context() context.Context { return s.ctx }
 
 // end writes the line of a call, and returns the error that its caller sees. Health checks that pass are not worth a
 // line.
@@ -103,7 +104,7 @@ func (l *log) end(ctx context.Context, c *call, err error) error {
 	}
 	level := slog.LevelDebug
 	switch {
-	case status.Code(seen) == codes.Internal, status.Code(seen) == codes.DataLoss:
+	case status.Code(seen) == codes.Internal, status.Code(seen) == codes.DataLoss, errors.Is(err, store.ErrFull):
 		level = slog.LevelError
 	case seen != nil:
 		level = slog.LevelInfo

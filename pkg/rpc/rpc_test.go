@@ -415,6 +415,39 @@ func TestStop(t *testing.T) {
 	}
 }
 
+func TestStopEndsThoseWhoWatchTheHealth(t *testing.T) {
+	s := run(t, &registry{}, rpc.Options{StopTimeout: time.Hour})
+	stream, err := grpc_health_v1.NewHealthClient(s.as(t, "")).Watch(t.Context(), &grpc_health_v1.HealthCheckRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res, err := stream.Recv(); err != nil || res.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
+		t.Fatalf("%v, %v", res, err)
+	}
+	s.stop()
+	for err == nil {
+		_, err = stream.Recv() // perhaps that it is not serving, and then the end
+	}
+	if code := status.Code(err); code != codes.Canceled && code != codes.Unavailable {
+		t.Errorf("the stream ends in %v", err)
+	}
+}
+
+func TestOversizedHeader(t *testing.T) {
+	s := run(t, &registry{}, rpc.Options{})
+	client := townv1.NewTownRegistryClient(s.as(t, "li"))
+	if _, err := client.GetTown(t.Context(), &townv1.GetTownRequest{Name: casting}); err != nil {
+		t.Fatal(err)
+	}
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "x-large", strings.Repeat("x", 100<<10))
+	if _, err := client.GetTown(ctx, &townv1.GetTownRequest{Name: casting}); err == nil {
+		t.Error("a header of 100 KiB was taken")
+	}
+	if _, err := client.GetTown(t.Context(), &townv1.GetTownRequest{Name: casting}); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
 func TestStopDoesNotWaitForEver(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
 	s := run(t, &registry{get: func(context.Context) error {
