@@ -19,8 +19,20 @@ var (
 	ErrExists = errors.New("exists already")
 	// ErrFull: the medium has no room left; nothing was written.
 	ErrFull = errors.New("store is full")
+	// ErrBusy: more updates wait than the engine lets wait; nothing was written, and the update may be tried again.
+	ErrBusy = errors.New("store is busy")
+	// ErrEmptyKey: a key has at least one byte.
+	ErrEmptyKey = errors.New("the key is empty")
+	// ErrTooLarge: a key or value, or all that a transaction writes, is larger than the engine takes. Nothing was written.
+	ErrTooLarge = errors.New("too large for the store")
 	// ErrClosed: the store was closed.
 	ErrClosed = errors.New("store is closed")
+)
+
+// The largest key and value of every engine. An engine may take less of them in one transaction.
+const (
+	MaxKeyBytes   = 4 << 10
+	MaxValueBytes = 8 << 20
 )
 
 // Store is an ordered key-value store. It is safe for concurrent use.
@@ -29,12 +41,13 @@ type Store interface {
 	View(ctx context.Context, fn func(Reader) error) error
 
 	// Update calls fn and commits what it wrote: all of it, durably, before Update returns, or
-	// nothing if fn or the commit fails. Transactions are serialisable. An engine may call fn again
-	// when another commit came in between, so fn must have no effects but those on its Tx, and
-	// must set the results it leaves in captured variables anew on each call.
+	// nothing if fn or the commit fails. Transactions are serialisable. An engine may call fn on
+	// another goroutine, and again when another commit came in between, so fn must have no effects
+	// but those on its Tx, and must set the results it leaves in captured variables anew on each call.
 	//
 	// A context that ends before the commit begins ends the transaction without effect. One that
-	// ends during the commit does not stop it.
+	// ends during the commit does not stop it, and Update says what came of it. When more updates
+	// wait than the engine lets wait, ErrBusy is the answer.
 	Update(ctx context.Context, fn func(Tx) error) error
 
 	// Close waits for transactions under way and closes the store.

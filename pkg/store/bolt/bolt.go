@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/yizhen/yizhen/pkg/store"
 )
@@ -27,7 +28,10 @@ const lockTimeout = time.Second
 const mapped = 1 << 30
 
 // Store is a store in a bbolt file.
-type Store struct{ db *bbolt.DB }
+type Store struct {
+	db      *bbolt.DB
+	commits *committer
+}
 
 var _ store.Store = (*Store)(nil)
 
@@ -38,7 +42,7 @@ func Open(path string) (*Store, error) {
 		FreelistType:    bbolt.FreelistMapType,
 		InitialMmapSize: mapped,
 	})
-	if errors.Is(err, bbolt.ErrTimeout) {
+	if errors.Is(err, berrors.ErrTimeout) {
 		return nil, fmt.Errorf("open store %s: another process has it open", path)
 	}
 	if err != nil {
@@ -51,7 +55,7 @@ func Open(path string) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, err), db.Close())
 	}
-	return &Store{db: db}, nil
+	return &Store{db: db, commits: newCommitter(db)}, nil
 }
 
 // View implements store.Store.
@@ -60,29 +64,24 @@ func (s *Store) View(ctx context.Context, fn func(store.Reader) error) error {
 		return err
 	}
 	return translate(s.db.View(func(btx *bbolt.Tx) error {
-		return fn(&tx{b: btx.Bucket(bucket)})
+		return fn(reader{btx.Bucket(bucket)})
 	}))
 }
 
-// Update implements store.Store.
+// Update implements store.Store. Updates that wait at the same time share one commit.
 func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return translate(s.db.Update(func(btx *bbolt.Tx) error {
-		if err := fn(&tx{b: btx.Bucket(bucket)}); err != nil {
-			return err
-		}
-		return ctx.Err()
-	}))
+	return translate(s.commits.update(ctx, fn))
 }
 
 // Close implements store.Store.
-func (s *Store) Close() error { return s.db.Close() }
+func (s *Store) Close() error {
+	s.commits.stop()
+	return s.db.Close()
+}
 
 func translate(err error) error {
 	switch {
-	case errors.Is(err, bbolt.ErrDatabaseNotOpen):
+	case errors.Is(err, berrors.ErrDatabaseNotOpen):
 		return store.ErrClosed
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return fmt.Errorf("%w: %w", store.ErrFull, err)
@@ -90,70 +89,47 @@ func translate(err error) error {
 	return err
 }
 
-type tx struct {
-	b *bbolt.Bucket
-	// writes counts the changes made so far. A write while a scan runs moves what its cursor stands on, and the scan
-	// has to find its place again.
-	writes int
-}
+// reader reads one transaction of bbolt.
+type reader struct{ b *bbolt.Bucket }
 
-func (t *tx) Get(key []byte) ([]byte, error) {
-	v := t.b.Get(key)
+// Get implements store.Reader.
+func (r reader) Get(key []byte) ([]byte, error) {
+	v := r.b.Get(key)
 	if v == nil {
 		return nil, store.ErrNotFound
 	}
 	return v, nil
 }
 
-func (t *tx) Scan(from, to []byte, order store.Order) iter.Seq2[store.Entry, error] {
+// Scan implements store.Reader.
+func (r reader) Scan(from, to []byte, order store.Order) iter.Seq2[store.Entry, error] {
 	if order == store.Descending {
-		return t.descend(from, to)
+		return r.descend(from, to)
 	}
-	return t.ascend(from, to)
+	return r.ascend(from, to)
 }
 
-func (t *tx) ascend(from, to []byte) iter.Seq2[store.Entry, error] {
+func (r reader) ascend(from, to []byte) iter.Seq2[store.Entry, error] {
 	return func(yield func(store.Entry, error) bool) {
-		c := t.b.Cursor()
-		k, v := c.Seek(from)
-		for k != nil && before(k, to) {
-			writes := t.writes
+		c := r.b.Cursor()
+		for k, v := c.Seek(from); k != nil && before(k, to); k, v = c.Next() {
 			if !yield(store.Entry{Key: k, Value: v}, nil) {
 				return
-			}
-			if t.writes == writes {
-				k, v = c.Next()
-			} else {
-				k, v = seekAfter(c, k)
 			}
 		}
 	}
 }
 
-func (t *tx) descend(from, to []byte) iter.Seq2[store.Entry, error] {
+func (r reader) descend(from, to []byte) iter.Seq2[store.Entry, error] {
 	return func(yield func(store.Entry, error) bool) {
-		c := t.b.Cursor()
+		c := r.b.Cursor()
 		k, v := seekBefore(c, to)
-		for k != nil && bytes.Compare(k, from) >= 0 {
-			writes := t.writes
+		for ; k != nil && bytes.Compare(k, from) >= 0; k, v = c.Prev() {
 			if !yield(store.Entry{Key: k, Value: v}, nil) {
 				return
 			}
-			if t.writes == writes {
-				k, v = c.Prev()
-			} else {
-				k, v = seekBefore(c, k)
-			}
 		}
 	}
-}
-
-// seekAfter moves to the first key after one.
-func seekAfter(c *bbolt.Cursor, key []byte) (k, v []byte) {
-	if k, v = c.Seek(key); k != nil && bytes.Equal(k, key) {
-		return c.Next()
-	}
-	return k, v
 }
 
 // seekBefore moves to the last key before to; an empty to is after every key.
@@ -168,14 +144,3 @@ func seekBefore(c *bbolt.Cursor, to []byte) (k, v []byte) {
 }
 
 func before(k, to []byte) bool { return len(to) == 0 || bytes.Compare(k, to) < 0 }
-
-// bbolt keeps the slices until the commit, so both are copied here, once, for every caller.
-func (t *tx) Put(key, value []byte) error {
-	t.writes++
-	return t.b.Put(bytes.Clone(key), append([]byte{}, value...))
-}
-
-func (t *tx) Delete(key []byte) error {
-	t.writes++
-	return t.b.Delete(key)
-}
