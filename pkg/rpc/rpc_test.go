@@ -27,7 +27,6 @@ import (
 	"github.com/yizhen/yizhen/pkg/clock"
 	"github.com/yizhen/yizhen/pkg/fault"
 	"github.com/yizhen/yizhen/pkg/journal"
-	"github.com/yizhen/yizhen/pkg/lifecycle"
 	"github.com/yizhen/yizhen/pkg/rpc"
 	"github.com/yizhen/yizhen/pkg/rpc/rpctest"
 	"github.com/yizhen/yizhen/pkg/store"
@@ -311,10 +310,6 @@ func TestErrorsOfHandlers(t *testing.T) {
 	var answer error
 	r := &registry{get: func(context.Context) error { return answer }}
 	s := run(t, r, rpc.Options{})
-	table := lifecycle.Table[townv1.Designation_State]{Resource: "designation", Steps: []lifecycle.Step[townv1.Designation_State]{
-		{Verb: "submit", From: []townv1.Designation_State{townv1.Designation_STATE_DRAFT}, To: townv1.Designation_STATE_SUBMITTED},
-	}}
-	_, notPermitted := table.Next(townv1.Designation_STATE_DRAFT, "warn")
 	for _, c := range []struct {
 		name   string
 		err    error
@@ -323,7 +318,6 @@ func TestErrorsOfHandlers(t *testing.T) {
 	}{
 		{"a fault passes", fault.NotFound(casting), codes.NotFound, typev1.Reason_REASON_RESOURCE_NOT_FOUND},
 		{"a fault passes when wrapped", fmt.Errorf("town: %w", fault.NotFound(casting)), codes.NotFound, typev1.Reason_REASON_RESOURCE_NOT_FOUND},
-		{"a step that is not permitted", notPermitted, codes.FailedPrecondition, typev1.Reason_REASON_TRANSITION_NOT_PERMITTED},
 		{"a full store", fmt.Errorf("commit: %w", store.ErrFull), codes.ResourceExhausted, typev1.Reason_REASON_STORE_FULL},
 		{"a deadline", context.DeadlineExceeded, codes.DeadlineExceeded, typev1.Reason_REASON_DEADLINE_EXCEEDED},
 		{"anything else is the server's own", errors.New("disk sda1 is on fire"), codes.Internal, typev1.Reason_REASON_INTERNAL},
