@@ -123,6 +123,9 @@ func (l *log) recovered(ctx context.Context, p any) error {
 	return errors.New("the call panicked")
 }
 
+// retryDelay is when a caller that found the store busy may try again: by then hundreds of batches were committed.
+const retryDelay = time.Second
+
 // visible returns the fault that a caller sees for an error. An error that nobody made a fault of is the server's own
 // and stays in the log.
 func visible(err error) error {
@@ -132,6 +135,13 @@ func visible(err error) error {
 	case errors.Is(err, store.ErrFull):
 		return fault.New(codes.ResourceExhausted, typev1.Reason_REASON_STORE_FULL,
 			"存储空间已满，未写入任何内容；请释放空间后重试", "the store has no room left, nothing was written: free some and try again")
+	case errors.Is(err, store.ErrBusy):
+		return fault.New(codes.ResourceExhausted, typev1.Reason_REASON_STORE_BUSY,
+			"等待写入的更改过多，未写入任何内容；请稍后重试", "too many changes wait to be written, and nothing was written: try again in a moment",
+			fault.RetryAfter(retryDelay))
+	case errors.Is(err, store.ErrTooLarge):
+		return fault.New(codes.ResourceExhausted, typev1.Reason_REASON_CHANGE_TOO_LARGE,
+			"一次写入的内容超出存储的上限，未写入任何内容；请减少一次处理的数量", "the change writes more than the store takes at once, and nothing was written: ask for less at once")
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return fault.FromContext(err)
 	}

@@ -103,6 +103,12 @@ const (
 	// reports a milestone cannot accept it; whoever prepares, checks and sends a disbursement are three different
 	// principals. The metadata `principal` names the caller.
 	Reason_REASON_SAME_PRINCIPAL Reason = 28
+	// RESOURCE_EXHAUSTED: more changes wait to be written than the service lets wait. Nothing was written. Try again
+	// after a moment, as `google.rpc.RetryInfo` says.
+	Reason_REASON_STORE_BUSY Reason = 29
+	// RESOURCE_EXHAUSTED: the change writes more at once than the store takes. Nothing was written. Ask for less at
+	// once.
+	Reason_REASON_CHANGE_TOO_LARGE Reason = 30
 )
 
 // Enum value maps for Reason.
@@ -137,6 +143,8 @@ var (
 		26: "REASON_NOTICE_TOO_SHORT",
 		27: "REASON_NOTICE_RUNNING",
 		28: "REASON_SAME_PRINCIPAL",
+		29: "REASON_STORE_BUSY",
+		30: "REASON_CHANGE_TOO_LARGE",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":              0,
@@ -168,6 +176,8 @@ var (
 		"REASON_NOTICE_TOO_SHORT":         26,
 		"REASON_NOTICE_RUNNING":           27,
 		"REASON_SAME_PRINCIPAL":           28,
+		"REASON_STORE_BUSY":               29,
+		"REASON_CHANGE_TOO_LARGE":         30,
 	}
 )
 
@@ -202,7 +212,7 @@ var File_yizhen_type_v1_errors_proto protoreflect.FileDescriptor
 
 const file_yizhen_type_v1_errors_proto_rawDesc = "" +
 	"\n" +
-	"\x1byizhen/type/v1/errors.proto\x12\x0eyizhen.type.v1*\xc3\x06\n" +
+	"\x1byizhen/type/v1/errors.proto\x12\x0eyizhen.type.v1*\xf7\x06\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14REASON_INVALID_FIELD\x10\x01\x12\x1e\n" +
@@ -233,7 +243,9 @@ const file_yizhen_type_v1_errors_proto_rawDesc = "" +
 	"\x13REASON_NOT_EDITABLE\x10\x19\x12\x1b\n" +
 	"\x17REASON_NOTICE_TOO_SHORT\x10\x1a\x12\x19\n" +
 	"\x15REASON_NOTICE_RUNNING\x10\x1b\x12\x19\n" +
-	"\x15REASON_SAME_PRINCIPAL\x10\x1cB6Z4github.com/yizhen/yizhen/proto/yizhen/type/v1;typev1b\x06proto3"
+	"\x15REASON_SAME_PRINCIPAL\x10\x1c\x12\x15\n" +
+	"\x11REASON_STORE_BUSY\x10\x1d\x12\x1b\n" +
+	"\x17REASON_CHANGE_TOO_LARGE\x10\x1eB6Z4github.com/yizhen/yizhen/proto/yizhen/type/v1;typev1b\x06proto3"
 
 var (
 	file_yizhen_type_v1_errors_proto_rawDescOnce sync.Once
