@@ -97,10 +97,10 @@ demo: ## Run the demo
 .PHONY: generator-tools
 generator-tools: $(BIN)/.generators $(BIN)/protodeps $(BIN)/openapi
 
-$(BIN)/.generators: tools/go.mod tools/go.sum
+$(BIN)/.generators: tools/generators/go.mod tools/generators/go.sum
 	@mkdir -p $(BIN)
 	@echo "building the code generators"
-	@$(call tool_build,tools,tool)
+	@$(call tool_build,tools/generators,tool)
 
 $(BIN)/protodeps: $(wildcard tools/protodeps/*.go) tools/protodeps/go.mod tools/protodeps/go.sum
 	@mkdir -p $(BIN)
