@@ -64,7 +64,7 @@ vuln: $(BIN)/.govulncheck ## Look for known vulnerabilities in what the code cal
 # --- Tests -----------------------------------------------------------------------------
 
 FUZZTIME ?= 10s
-BENCH ?= .
+BENCH ?=
 
 .PHONY: test
 test: ## Run the tests
@@ -83,8 +83,10 @@ fuzz: ## Run every fuzz test for FUZZTIME (default: 10s) each
 	@FUZZTIME=$(FUZZTIME) tools/fuzz
 
 .PHONY: bench
-bench: ## Run the benchmarks that match BENCH (default: all)
-	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+bench: ## Measure the suite against the limits of this machine (BENCH: flags, such as -quick)
+	@mkdir -p $(BIN)
+	@$(GO) build -o $(BIN)/bench ./tools/bench
+	@$(BIN)/bench $(BENCH)
 
 # --- The program -----------------------------------------------------------------------
 
