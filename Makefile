@@ -27,6 +27,10 @@ generate: generator-tools ## Make the Go code and the OpenAPI document from the 
 check-generated: generator-tools ## Fail if a generated file is not what the protos make
 	@tools/generate --check
 
+.PHONY: docs
+docs: ## Make the pages of docs/ that are made from the code
+	$(GO) test . -run 'Page$$' -update
+
 # --- Checks ----------------------------------------------------------------------------
 
 .PHONY: lint lint-go lint-proto lint-api
@@ -60,7 +64,7 @@ vuln: $(BIN)/.govulncheck ## Look for known vulnerabilities in what the code cal
 # --- Tests -----------------------------------------------------------------------------
 
 FUZZTIME ?= 10s
-BENCH ?= .
+BENCH ?=
 
 .PHONY: test
 test: ## Run the tests
@@ -90,8 +94,10 @@ crash: $(BIN)/.gofail ## Kill the services KILLS times (default: 20) and look fo
 	@$(GO) run ./tools/crash -kills $(KILLS) -seed $(SEED) -bin $(CURDIR)/.build/failpoints/bin/yizhen -failpoints $(CRASH_POINTS)
 
 .PHONY: bench
-bench: ## Run the benchmarks that match BENCH (default: all)
-	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+bench: ## Measure the suite against the limits of this machine (BENCH: flags, such as -quick)
+	@mkdir -p $(BIN)
+	@$(GO) build -o $(BIN)/bench ./tools/bench
+	@$(BIN)/bench $(BENCH)
 
 # --- The program -----------------------------------------------------------------------
 

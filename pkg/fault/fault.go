@@ -9,12 +9,14 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	typev1 "github.com/yizhen/yizhen/proto/yizhen/type/v1"
 )
@@ -24,6 +26,7 @@ type Detail func(*details)
 
 type details struct {
 	metadata   map[string]string
+	retryAfter time.Duration
 	violations []*errdetails.BadRequest_FieldViolation
 }
 
@@ -37,6 +40,11 @@ func Field(path, description string) Detail {
 	return func(d *details) {
 		d.violations = append(d.violations, &errdetails.BadRequest_FieldViolation{Field: path, Description: description})
 	}
+}
+
+// RetryAfter says when the same request may be sent again.
+func RetryAfter(delay time.Duration) Detail {
+	return func(d *details) { d.retryAfter = delay }
 }
 
 // New makes a fault. The English sentence is the status message; both are attached for the reader to choose from.
@@ -53,6 +61,9 @@ func New(code codes.Code, reason protoreflect.Enum, zh, en string, about ...Deta
 	}
 	if len(d.violations) > 0 {
 		attached = append(attached, protoadapt.MessageV1Of(&errdetails.BadRequest{FieldViolations: d.violations}))
+	}
+	if d.retryAfter > 0 {
+		attached = append(attached, protoadapt.MessageV1Of(&errdetails.RetryInfo{RetryDelay: durationpb.New(d.retryAfter)}))
 	}
 	st, err := status.New(code, en).WithDetails(attached...)
 	if err != nil {
@@ -98,6 +109,28 @@ func infoOf(err error) *errdetails.ErrorInfo {
 func InvalidField(path, zh, en string) error {
 	return New(codes.InvalidArgument, typev1.Reason_REASON_INVALID_FIELD,
 		"字段 "+path+" 有误："+zh, "invalid "+path+": "+en, Field(path, en))
+}
+
+// NotADate refuses a date that is no day of the calendar.
+func NotADate(path string) error {
+	return InvalidField(path, "不是完整有效的日期", "is no day of the calendar, with year, month and day")
+}
+
+// DivisionMismatch refuses a resource that a field names, since it is not in the charge of the division that an identifier
+// begins with.
+func DivisionMismatch(path, named, id string) error {
+	return New(codes.InvalidArgument, typev1.Reason_REASON_DIVISION_MISMATCH,
+		"字段 "+path+" 所指的 "+named+" 不属于标识 "+id+" 开头的区划；请使用本区划的标识",
+		path+" names "+named+", which is not of the division that "+id+" begins with: use an identifier of its division",
+		With("resource", named), Field(path, "is not of the same division"))
+}
+
+// IdentifierMismatch refuses an identifier that does not begin with the division of its town.
+func IdentifierMismatch(path, id, division string) error {
+	return New(codes.InvalidArgument, typev1.Reason_REASON_DIVISION_MISMATCH,
+		"标识 "+id+" 须以专业镇的区划代码 "+division+" 开头",
+		"the identifier "+id+" has to begin with the division of its town, "+division+"-",
+		With("division", division), Field(path, "does not begin with the division of its town"))
 }
 
 // NotFound says that a resource is not there.
