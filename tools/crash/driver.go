@@ -246,8 +246,8 @@ func (s *site) reach(ctx context.Context, p *process, point, terms string) error
 	}
 	for range 2000 {
 		n, err := p.passed(ctx, point)
-		if err != nil || n != "0" {
-			return nil // gone, or held
+		if gone := err != nil; gone || n != "0" {
+			return nil //nolint:nilerr // a process that has died at the point does not answer
 		}
 		wait(ctx, 2*time.Millisecond)
 	}
@@ -260,7 +260,7 @@ func (s *site) killStarting(ctx context.Context, after time.Duration) error {
 	defer kill()
 	p, err := start(dying, s.binary, s.load.service, s.folder, len(s.points) > 0)
 	if err != nil {
-		return nil //nolint:nilerr // it was killed before it answered, as it should
+		return nil // it was killed before it answered, as it should
 	}
 	wait(dying, after)
 	return p.kill()

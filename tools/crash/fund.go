@@ -8,11 +8,13 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/yizhen/yizhen/pkg/civil"
 	"github.com/yizhen/yizhen/pkg/journal"
 	"github.com/yizhen/yizhen/pkg/uscc"
 	fundv1 "github.com/yizhen/yizhen/proto/yizhen/fund/v1"
+	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
 	townv1 "github.com/yizhen/yizhen/proto/yizhen/town/v1"
 	"github.com/yizhen/yizhen/services/fund"
 )
@@ -54,12 +56,13 @@ var fundLoad = load{
 	}),
 }
 
-// weekends is a town registry whose calendars have no holidays, for the notices of the filling.
-type weekends struct{ townv1.TownRegistryClient }
+// weekends is the journal of a town registry whose calendars have no holidays, for the notices of the filling.
+type weekends struct{ journalv1.JournalClient }
 
-// GetHolidayCalendar implements the client of the town registry.
-func (weekends) GetHolidayCalendar(context.Context, *townv1.GetHolidayCalendarRequest, ...grpc.CallOption) (*townv1.HolidayCalendar, error) {
-	return &townv1.HolidayCalendar{}, nil
+// GetLatestChange implements the client of the journal.
+func (weekends) GetLatestChange(_ context.Context, req *journalv1.GetLatestChangeRequest, _ ...grpc.CallOption) (*journalv1.Change, error) {
+	calendar, err := anypb.New(&townv1.HolidayCalendar{Name: req.GetResource()})
+	return &journalv1.Change{Service: "town", Resource: req.GetResource(), Revision: 1, Hash: make([]byte, sha256.Size), After: calendar}, err
 }
 
 const (
@@ -141,10 +144,10 @@ func stepFund(ctx context.Context, w *worker) {
 // trial makes sure that the books foot at any moment that somebody looks.
 func (w *worker) trial(ctx context.Context) {
 	answer, outcome, err := invoke(ctx, w.conns[maker], &fundv1.ComputeTrialBalanceRequest{Budget: budget})
-	switch {
-	case outcome == Unanswered:
+	switch outcome {
+	case Unanswered:
 		w.gone = true
-	case outcome == Refused:
+	case Refused:
 		w.history.broken("trial balance: %v", err)
 	default:
 		if t := answer.(*fundv1.ComputeTrialBalanceResponse); t.GetDebitFen() != t.GetCreditFen() || t.GetBalanceFen() != 0 {

@@ -58,11 +58,11 @@ func do[A proto.Message](ctx context.Context, w *worker, actor string, req proto
 	}
 	got, outcome, err := w.history.send(ctx, w.conns[actor], call)
 	twin.Wait()
-	switch {
-	case outcome == Unanswered:
+	switch outcome {
+	case Unanswered:
 		w.gone = true
 		return none
-	case outcome == Refused:
+	case Refused:
 		if code := status.Code(err); code == codes.InvalidArgument || code == codes.PermissionDenied || code == codes.Unauthenticated {
 			w.history.broken("%v: the driver itself is wrong: %v", call, err)
 		}
