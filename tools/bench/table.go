@@ -37,7 +37,9 @@ func (t *table) note(format string, arguments ...any) {
 	t.notes = append(t.notes, fmt.Sprintf(format, arguments...))
 }
 
-func (t *table) section(title string) { t.lines = append(t.lines, strings.Repeat("\t", columns), title+strings.Repeat("\t", columns)) }
+func (t *table) section(title string) {
+	t.lines = append(t.lines, strings.Repeat("\t", columns), title+strings.Repeat("\t", columns))
+}
 
 func (t *table) row(l line) {
 	f := l.load.measured
