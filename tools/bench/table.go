@@ -67,7 +67,7 @@ func (t *table) fact(what, value, target string, reached bool) {
 	if target != "" {
 		target = verdict(target, reached)
 	}
-	t.lines = append(t.lines, fmt.Sprintf("  %s: %s\t\t\t\t\t\t%s\t", what, value, target))
+	t.lines = append(t.lines, fmt.Sprintf("  %s\t\t\t\t\t%s\t%s\t", what, value, target))
 }
 
 func verdict(target string, reached bool) string {
