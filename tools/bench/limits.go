@@ -137,7 +137,8 @@ var rawBucket = []byte("raw")
 
 // openRaw makes a raw store with the writes of as many creates in it as the store has rows that it is held against.
 func (b *bench) openRaw(sh *shape, rows int) (*rawStore, error) {
-	db, err := bbolt.Open(filepath.Join(b.folder, fmt.Sprintf("raw-%d.db", rows)), 0o600, &bbolt.Options{
+	path := filepath.Join(b.folder, fmt.Sprintf("raw-%d.db", rows))
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
 		FreelistType: bbolt.FreelistMapType, InitialMmapSize: 1 << 30,
 	})
 	if err != nil {
@@ -156,7 +157,7 @@ func (b *bench) openRaw(sh *shape, rows int) (*rawStore, error) {
 	}
 	r.next.Store(uint64(rows))
 	go r.run()
-	b.later(func() error { return errors.Join(r.close(), os.Remove(db.Path())) })
+	b.later(func() error { return errors.Join(r.close(), os.Remove(path)) })
 	return r, nil
 }
 
