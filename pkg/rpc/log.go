@@ -89,6 +89,18 @@ func (s *streamWithContext) Context() context.Context { return s.ctx }
 // line.
 func (l *log) end(ctx context.Context, c *call, err error) error {
 	seen := visible(err)
+	level := slog.LevelDebug
+	switch {
+	case status.Code(seen) == codes.Internal, status.Code(seen) == codes.DataLoss, errors.Is(err, store.ErrFull):
+		level = slog.LevelError
+	case seen != nil:
+		level = slog.LevelInfo
+	case strings.HasPrefix(c.method, "/grpc."):
+		return nil
+	}
+	if !l.logger.Enabled(ctx, level) {
+		return seen
+	}
 	fields := []slog.Attr{
 		slog.String(FieldMethod, c.method),
 		slog.String(FieldPrincipal, c.principal),
@@ -100,15 +112,6 @@ func (l *log) end(ctx context.Context, c *call, err error) error {
 	}
 	if reason := fault.ReasonOf(seen); reason != "" {
 		fields = append(fields, slog.String(FieldReason, reason))
-	}
-	level := slog.LevelDebug
-	switch {
-	case status.Code(seen) == codes.Internal, status.Code(seen) == codes.DataLoss, errors.Is(err, store.ErrFull):
-		level = slog.LevelError
-	case seen != nil:
-		level = slog.LevelInfo
-	case strings.HasPrefix(c.method, "/grpc."):
-		return nil
 	}
 	if err != nil {
 		fields = append(fields, slog.String(FieldError, err.Error()))

@@ -171,11 +171,16 @@ func lower(a, b *load) *load {
 	return b
 }
 
-// growth holds creates and reads among many rows against those among few.
+// growth holds creates and reads among many rows against those among few. The bare store is measured too: what it loses by
+// itself nobody above it can make good.
 func (b *bench) growth(ctx context.Context) error {
 	type sized struct {
-		of           *registry
-		create, read *load
+		of                *registry
+		create, read, raw *load
+	}
+	sh, err := takeShape(ctx, b.folder)
+	if err != nil {
+		return err
 	}
 	var all []sized
 	var loads []*load
@@ -184,8 +189,13 @@ func (b *bench) growth(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		s := sized{of: r, create: r.mixed(mainCallers, 0), read: r.mixed(mainCallers, 100)}
-		all, loads = append(all, s), append(loads, s.create, s.read)
+		progress("filling a bare store of %d rows", rows)
+		raw, err := b.openRaw(sh, rows)
+		if err != nil {
+			return err
+		}
+		s := sized{of: r, create: r.mixed(mainCallers, 0), read: r.mixed(mainCallers, 100), raw: raw.load(mainCallers)}
+		all, loads = append(all, s), append(loads, s.create, s.raw, s.read)
 	}
 	progress("%d loads, %d turns of %v each", len(loads), b.rounds, b.turn)
 	if err := alternate(ctx, b.rounds, b.turn, loads...); err != nil {
@@ -198,6 +208,7 @@ func (b *bench) growth(ctx context.Context) error {
 		of   func(sized) *load
 	}{
 		{"create", func(s sized) *load { return s.create }},
+		{"bare bbolt", func(s sized) *load { return s.raw }},
 		{"read", func(s sized) *load { return s.read }},
 	} {
 		for _, s := range all {
@@ -205,7 +216,7 @@ func (b *bench) growth(ctx context.Context) error {
 			if s != least {
 				l.limit, l.against = kind.of(least), "fewest rows"
 			}
-			if s == most {
+			if s == most && l.load != s.raw {
 				l.target = 0.75
 			}
 			b.table.row(l)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -73,6 +74,7 @@ func takeShape(ctx context.Context, folder string) (sh *shape, err error) {
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, os.Remove(filepath.Join(folder, "shape.db"))) }()
 	t := &tape{Store: s}
 	db := journal.Open(t, "town", clock.System{})
 	defer func() { err = errors.Join(err, db.Close()) }()
@@ -135,7 +137,8 @@ var rawBucket = []byte("raw")
 
 // openRaw makes a raw store with the writes of as many creates in it as the store has rows that it is held against.
 func (b *bench) openRaw(sh *shape, rows int) (*rawStore, error) {
-	db, err := bbolt.Open(filepath.Join(b.folder, "raw.db"), 0o600, &bbolt.Options{
+	path := filepath.Join(b.folder, fmt.Sprintf("raw-%d.db", rows))
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
 		FreelistType: bbolt.FreelistMapType, InitialMmapSize: 1 << 30,
 	})
 	if err != nil {
@@ -154,7 +157,7 @@ func (b *bench) openRaw(sh *shape, rows int) (*rawStore, error) {
 	}
 	r.next.Store(uint64(rows))
 	go r.run()
-	b.later(r.close)
+	b.later(func() error { return errors.Join(r.close(), os.Remove(path)) })
 	return r, nil
 }
 

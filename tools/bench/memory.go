@@ -35,7 +35,7 @@ func (b *bench) memory(r *registry, last bool) error {
 	}
 	const mib = 1 << 10
 	total := float64(kib["VmRSS"]) / mib
-	text := fmt.Sprintf("%.0f MiB: its own %d, of the mapped file %d (the file has %d)", total, kib["RssAnon"]/mib,
+	text := fmt.Sprintf("%.0f MiB: own %d, mapped %d of %d", total, kib["RssAnon"]/mib,
 		(kib["RssFile"]+kib["RssShmem"])/mib, file.Size()>>20)
 	if last {
 		b.table.fact(fmt.Sprintf("resident memory at %d rows", r.rows()), text, "< 300 MiB", total < 300)

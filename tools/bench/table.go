@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -28,12 +29,17 @@ type line struct {
 	target float64
 }
 
+// columns are how many each line has.
+const columns = 7
+
 // note adds a line above the table.
 func (t *table) note(format string, arguments ...any) {
 	t.notes = append(t.notes, fmt.Sprintf(format, arguments...))
 }
 
-func (t *table) section(title string) { t.lines = append(t.lines, "", title+"\t\t\t\t\t\t\t") }
+func (t *table) section(title string) {
+	t.lines = append(t.lines, strings.Repeat("\t", columns), title+strings.Repeat("\t", columns))
+}
 
 func (t *table) row(l line) {
 	f := l.load.measured
@@ -61,7 +67,7 @@ func (t *table) fact(what, value, target string, reached bool) {
 	if target != "" {
 		target = verdict(target, reached)
 	}
-	t.lines = append(t.lines, fmt.Sprintf("  %s: %s\t\t\t\t\t\t%s\t", what, value, target))
+	t.lines = append(t.lines, fmt.Sprintf("  %s\t\t\t\t\t%s\t%s\t", what, value, target))
 }
 
 func verdict(target string, reached bool) string {
@@ -75,12 +81,12 @@ func (t *table) print(w io.Writer) error {
 	for _, n := range t.notes {
 		fmt.Fprintln(w, n)
 	}
-	columns := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(columns, "\tCALLERS\tPER SECOND\tP50\tP99\tRATIO\tTARGET\t")
+	aligned := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(aligned, "\tCALLERS\tPER SECOND\tP50\tP99\tRATIO\tTARGET\t")
 	for _, l := range t.lines {
-		fmt.Fprintln(columns, l)
+		fmt.Fprintln(aligned, l)
 	}
-	return columns.Flush()
+	return aligned.Flush()
 }
 
 // round drops the digits that mean nothing.
