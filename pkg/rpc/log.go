@@ -132,6 +132,19 @@ func visible(err error) error {
 	case errors.Is(err, store.ErrFull):
 		return fault.New(codes.ResourceExhausted, typev1.Reason_REASON_STORE_FULL,
 			"存储空间已满，未写入任何内容；请释放空间后重试", "the store has no room left, nothing was written: free some and try again")
+	case errors.Is(err, store.ErrTooLarge):
+		return fault.New(codes.ResourceExhausted, typev1.Reason_REASON_TRANSACTION_TOO_LARGE,
+			"请求涉及的记录超出存储一次提交的上限，未写入任何内容；请分批提交", "the call writes more than the store takes at once, nothing was written: split it")
+	case errors.Is(err, store.ErrBusy):
+		return fault.New(codes.ResourceExhausted, typev1.Reason_REASON_STORE_BUSY,
+			"等待写入的请求过多，未写入任何内容；请稍后重试", "too many calls wait to be written, nothing was written: try again later")
+	case errors.Is(err, store.ErrOutcomeUnknown):
+		return fault.New(codes.Unavailable, typev1.Reason_REASON_OUTCOME_UNKNOWN,
+			"无法确认是否已写入；请用同一 request_id 重试，不会重复执行",
+			"it is not known whether this was written: send it again with the same request_id, it is carried out once")
+	case errors.Is(err, store.ErrUnavailable):
+		return fault.New(codes.Unavailable, typev1.Reason_REASON_STORE_UNAVAILABLE,
+			"无法访问存储，未写入任何内容；请稍后重试", "the store is out of reach, nothing was written: try again later")
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return fault.FromContext(err)
 	}
