@@ -47,7 +47,11 @@ type DB struct {
 
 // Open puts a journal on a store. The service is the one whose changes it records.
 func Open(s store.Store, service string, c clock.Clock) *DB {
-	return &DB{store: s, clock: c, service: service, changed: make(chan struct{})}
+	db := &DB{store: s, clock: c, service: service, changed: make(chan struct{})}
+	if n, ok := s.(store.Notifier); ok {
+		n.Notify(db.announce) // other replicas of the service commit too
+	}
+	return db
 }
 
 // Service returns the name of the service whose journal this is.

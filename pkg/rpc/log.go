@@ -145,6 +145,13 @@ func visible(err error) error {
 	case errors.Is(err, store.ErrTooLarge):
 		return fault.New(codes.ResourceExhausted, typev1.Reason_REASON_CHANGE_TOO_LARGE,
 			"一次写入的内容超出存储的上限，未写入任何内容；请减少一次处理的数量", "the change writes more than the store takes at once, and nothing was written: ask for less at once")
+	case errors.Is(err, store.ErrOutcomeUnknown):
+		return fault.New(codes.Unavailable, typev1.Reason_REASON_OUTCOME_UNKNOWN,
+			"无法确认是否已写入；请用同一 request_id 重试，不会重复执行",
+			"it is not known whether this was written: send it again with the same request_id, it is carried out once")
+	case errors.Is(err, store.ErrUnavailable):
+		return fault.New(codes.Unavailable, typev1.Reason_REASON_STORE_UNAVAILABLE,
+			"无法访问存储，未写入任何内容；请稍后重试", "the store is out of reach, nothing was written: try again later")
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return fault.FromContext(err)
 	}

@@ -514,10 +514,11 @@ func asMap(t *rapid.T, s store.Store) {
 	bounds := rapid.SliceOfN(rapid.ByteRange(0xfd, 0xff), 0, 4)
 	committed := map[string]string{}
 	for range rapid.IntRange(1, 5).Draw(t, "transactions") {
-		model := maps.Clone(committed)
+		var model map[string]string
 		undo := rapid.Bool().Draw(t, "undo")
 		steps := rapid.IntRange(0, 12).Draw(t, "steps")
 		err := s.Update(context.Background(), func(tx store.Tx) error {
+			model = maps.Clone(committed) // it may run again
 			for range steps {
 				if err := step(t, tx, model, keys, bounds); err != nil {
 					return err

@@ -1,0 +1,242 @@
+package etcd_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/yizhen/yizhen/pkg/store"
+	"github.com/yizhen/yizhen/pkg/store/etcd"
+	"github.com/yizhen/yizhen/pkg/store/etcd/etcdtest"
+	"github.com/yizhen/yizhen/pkg/store/storetest"
+)
+
+func open(t testing.TB, c *etcdtest.Cluster, prefix string) *etcd.Store {
+	t.Helper()
+	s, err := etcd.Open(context.Background(), options(t, c.URL(prefix)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func options(t testing.TB, url string) etcd.Options {
+	t.Helper()
+	o, err := etcd.Parse(url, etcd.Files{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func TestEtcdIsAStore(t *testing.T) {
+	c := etcdtest.Start(t, 1)
+	n := 0
+	storetest.Run(t, func(t testing.TB) store.Store {
+		n++
+		return open(t, c, fmt.Sprintf("suite/%d", n))
+	})
+}
+
+func TestReplicasShareAStore(t *testing.T) {
+	c := etcdtest.Start(t, 1)
+	replicas := []*etcd.Store{open(t, c, "shared"), open(t, c, "shared")}
+	const each = 50
+	var heard atomic.Int32
+	replicas[1].Notify(func() { heard.Add(1) })
+	var wait sync.WaitGroup
+	for _, s := range replicas {
+		for range 4 {
+			wait.Go(func() {
+				for range each {
+					err := s.Update(t.Context(), func(tx store.Tx) error {
+						v, err := tx.Get([]byte("n"))
+						if err != nil && !errors.Is(err, store.ErrNotFound) {
+							return err
+						}
+						var n int
+						fmt.Sscan(string(v), &n)
+						return tx.Put([]byte("n"), fmt.Append(nil, n+1))
+					})
+					if err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+	}
+	wait.Wait()
+	for i, s := range replicas {
+		err := s.View(t.Context(), func(r store.Reader) error {
+			if v, err := r.Get([]byte("n")); string(v) != fmt.Sprint(8*each) {
+				t.Errorf("replica %d counts %s (%v), want %d", i, v, err, 8*each)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if heard.Load() == 0 {
+		t.Error("a replica has not heard of the other's commits")
+	}
+}
+
+func TestTransactionBeyondTheClustersLimits(t *testing.T) {
+	s := open(t, etcdtest.Start(t, 1), "limits")
+	defer s.Close()
+	write := func(n, size int) error {
+		return s.Update(t.Context(), func(tx store.Tx) error {
+			for i := range n {
+				if err := tx.Put(fmt.Append(nil, i), make([]byte, size)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	for _, c := range []struct {
+		n, size int
+		want    error
+	}{
+		{127, 1, nil},
+		{128, 1, store.ErrTooLarge},
+		{15, 100 << 10, nil},
+		{16, 100 << 10, store.ErrTooLarge},
+	} {
+		if err := write(c.n, c.size); !errors.Is(err, c.want) {
+			t.Errorf("%d keys of %d bytes: %v, want %v", c.n, c.size, err, c.want)
+		}
+	}
+	// Many that fit one by one are cut into as many commits as it takes.
+	var wait sync.WaitGroup
+	for i := range 40 {
+		wait.Go(func() {
+			err := s.Update(t.Context(), func(tx store.Tx) error {
+				for k := range 30 {
+					if err := tx.Put(fmt.Append(nil, "many", i, k), make([]byte, 5000)); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
+}
+
+func TestForeignKeysAreNoticed(t *testing.T) {
+	c := etcdtest.Start(t, 1)
+	client := c.Client(t)
+	put := func(key, value string) {
+		if _, err := client.Put(t.Context(), key, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused := func(prefix, want string) {
+		t.Helper()
+		s, err := etcd.Open(t.Context(), options(t, c.URL(prefix)))
+		if err == nil {
+			s.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("opened below %s: %v, want %q", prefix, err, want)
+		}
+	}
+	put("/other/thing", "")
+	refused("other", "no store of this program's")
+	open(t, c, "ours/town").Close()
+	open(t, c, "ours/fund").Close()
+	open(t, c, "ours/town").Close()
+	refused("ours/town/deeper", "lies within")
+	put("/ours/town/thing", "")
+	refused("ours/town", "1 foreign keys")
+	put("/ours/fund/identity", "yizhen store 2")
+	refused("ours/fund", "another version")
+}
+
+func TestCompactionLeavesReadersAlone(t *testing.T) {
+	c := etcdtest.Start(t, 1)
+	client := c.Client(t)
+	s := open(t, c, "compacted")
+	defer s.Close()
+	put := func(value string) {
+		if err := s.Update(t.Context(), func(tx store.Tx) error { return tx.Put([]byte("k"), []byte(value)) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	compact := func() {
+		res, err := client.Put(t.Context(), "elsewhere", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.Compact(t.Context(), res.Header.Revision, clientv3.WithCompactPhysical()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("1")
+	scan := func(r store.Reader) (value string, err error) {
+		for e, err := range r.Scan(nil, nil, store.Ascending) {
+			if err != nil {
+				return "", err
+			}
+			value = string(e.Value)
+		}
+		return value, nil
+	}
+	err := s.View(t.Context(), func(r store.Reader) error {
+		compact()
+		if v, err := scan(r); v != "1" || err != nil {
+			t.Errorf("after a compaction a view of an unchanged store sees %q, %v", v, err)
+		}
+		put("2")
+		compact()
+		if v, err := scan(r); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("a view whose state is compacted sees %q, %v, want ErrUnavailable", v, err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	compact()
+	put("3")
+}
+
+func TestUpdateWithoutACluster(t *testing.T) {
+	c := etcdtest.Start(t, 1)
+	s := open(t, c, "gone")
+	defer s.Close()
+	put := func(ctx context.Context) error {
+		return s.Update(ctx, func(tx store.Tx) error { return tx.Put([]byte("k"), []byte("v")) })
+	}
+	for range 50 { // by then its watch has begun, and it has no more reason to read the guard first
+		if err := put(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.Members[0].Pause()
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	if err := put(ctx); !errors.Is(err, store.ErrOutcomeUnknown) {
+		t.Errorf("a commit that nobody answers: %v, want ErrOutcomeUnknown", err)
+	}
+	c.Members[0].Resume()
+	if err := put(t.Context()); err != nil {
+		t.Errorf("with the cluster back: %v", err)
+	}
+}
