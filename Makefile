@@ -67,11 +67,11 @@ FUZZTIME ?= 10s
 BENCH ?=
 
 .PHONY: test
-test: ## Run the tests
+test: $(BIN)/etcd ## Run the tests
 	$(GO) test ./...
 
 .PHONY: test-race
-test-race: ## Run the tests with the race detector
+test-race: $(BIN)/etcd ## Run the tests with the race detector
 	$(GO) test -race ./...
 
 .PHONY: test-tools
@@ -132,6 +132,14 @@ $(BIN)/.golangci $(BIN)/.apilinter $(BIN)/.govulncheck $(BIN)/.gofail: $(BIN)/.%
 	@mkdir -p $(BIN)
 	@echo "building $*"
 	@$(call tool_build,tools/$*,tool)
+
+# The server that the tests of pkg/store/etcd start. They build it themselves if it is missing.
+.PHONY: etcd
+etcd: $(BIN)/etcd ## Build the etcd server that tests run
+
+$(BIN)/etcd: $(wildcard tools/etcd/*.go) tools/etcd/go.mod tools/etcd/go.sum
+	@mkdir -p $(BIN)
+	@$(call tool_build,tools/etcd,.)
 
 $(BIN)/openapi: $(wildcard tools/openapi/*.go) tools/openapi/go.mod tools/openapi/go.sum
 	@mkdir -p $(BIN)

@@ -19,6 +19,7 @@ import (
 	"github.com/yizhen/yizhen/pkg/authn"
 	"github.com/yizhen/yizhen/pkg/clock"
 	"github.com/yizhen/yizhen/pkg/rpc"
+	"github.com/yizhen/yizhen/pkg/store/etcd"
 )
 
 // timeouts are the settings of everything that answers calls.
@@ -66,7 +67,15 @@ type (
 
 // storage says where records are kept.
 type storage struct {
-	Store string `help:"The store, as bolt://FOLDER; each service has a file of its own in the folder." default:"bolt://data" placeholder:"URL"`
+	Store             string `help:"The store, as bolt://FOLDER, with a file for each service in the folder, or as etcd://HOST:PORT,…/PREFIX: see docs/store.md." default:"bolt://data" placeholder:"URL"`
+	StoreCA           string `help:"The certificate authority of an etcd cluster, in PEM. Without it the cluster is spoken to without TLS." type:"existingfile" placeholder:"FILE"`
+	StoreCert         string `help:"The certificate that is shown to an etcd cluster, in PEM." type:"existingfile" placeholder:"FILE"`
+	StoreKey          string `help:"The key of that certificate, in PEM." type:"existingfile" placeholder:"FILE"`
+	StorePasswordFile string `help:"The file that holds the password of the user in an etcd URL." type:"existingfile" placeholder:"FILE"`
+}
+
+func (s storage) files() etcd.Files {
+	return etcd.Files{Authority: s.StoreCA, Certificate: s.StoreCert, Key: s.StoreKey, Password: s.StorePasswordFile}
 }
 
 // serveCommand runs everything on one machine.
@@ -103,6 +112,7 @@ func (c *serveCommand) Run(ctx context.Context, log *slog.Logger, w io.Writer) e
 	addresses["gateway"] = c.Listen
 	return runSuite(ctx, suiteOptions{
 		store:       c.Store,
+		storeFiles:  c.files(),
 		listen:      addresses,
 		credentials: credentials,
 		tls:         config,
@@ -191,7 +201,7 @@ func (f *serviceFlags) run(ctx context.Context, name, address string, addresses 
 		return err
 	}
 	defer func() { err = errors.Join(err, connected.close()) }()
-	db, err := openJournal(f.Store, name, clock.System{})
+	db, err := openJournal(ctx, f.Store, name, f.files(), clock.System{})
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -24,6 +25,7 @@ import (
 	"github.com/yizhen/yizhen/pkg/rpc"
 	"github.com/yizhen/yizhen/pkg/store"
 	"github.com/yizhen/yizhen/pkg/store/bolt"
+	"github.com/yizhen/yizhen/pkg/store/etcd"
 	fundv1 "github.com/yizhen/yizhen/proto/yizhen/fund/v1"
 	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
 	projectv1 "github.com/yizhen/yizhen/proto/yizhen/project/v1"
@@ -92,14 +94,22 @@ func dial(addresses map[string]string, names []string, config *tls.Config, token
 	return p, nil
 }
 
-// openStore opens the store of a service. The URL names a folder, in which each service has a file of its own.
-func openStore(location, service string) (store.Store, error) {
+// openStore opens the store of a service. A bolt URL names a folder, in which each service has a file of its own; an etcd
+// URL a prefix, below which each has one of its own.
+func openStore(ctx context.Context, location, service string, files etcd.Files) (store.Store, error) {
+	if strings.HasPrefix(location, "etcd:") {
+		o, err := etcd.Parse(location, files)
+		if err != nil {
+			return nil, err
+		}
+		return etcd.Open(ctx, o.Below(service))
+	}
 	u, err := url.Parse(location)
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	if u.Scheme != "bolt" {
-		return nil, fmt.Errorf("store %q: the engine has to be bolt, as in bolt:///var/lib/yizhen", location)
+		return nil, fmt.Errorf("store %q: the engine has to be bolt, as in bolt:///var/lib/yizhen, or etcd", location)
 	}
 	folder := filepath.Join(u.Host, filepath.FromSlash(u.Path)) // bolt://data is the folder data, here
 	if err := os.MkdirAll(folder, 0o700); err != nil {
@@ -112,6 +122,8 @@ func openStore(location, service string) (store.Store, error) {
 type suiteOptions struct {
 	// store is where the stores are, as a URL: see openStore.
 	store string
+	// storeFiles are what reaching an etcd cluster takes.
+	storeFiles etcd.Files
 	// listen is where each service, and the gateway, listens. Port 0 takes a free one.
 	listen map[string]string
 	// credentials are the callers that the services know. Those of the services among themselves are added.
@@ -161,7 +173,7 @@ func runSuite(ctx context.Context, o suiteOptions, ready func(endpoints)) (err e
 		if err != nil {
 			return err
 		}
-		db, err := openJournal(o.store, svc.name, o.clock)
+		db, err := openJournal(ctx, o.store, svc.name, o.storeFiles, o.clock)
 		if err != nil {
 			return errors.Join(err, connected.close())
 		}
@@ -201,8 +213,8 @@ func runSuite(ctx context.Context, o suiteOptions, ready func(endpoints)) (err e
 	return group.Wait()
 }
 
-func openJournal(location, name string, c clock.Clock) (*journal.DB, error) {
-	s, err := openStore(location, name)
+func openJournal(ctx context.Context, location, name string, files etcd.Files, c clock.Clock) (*journal.DB, error) {
+	s, err := openStore(ctx, location, name, files)
 	if err != nil {
 		return nil, err
 	}

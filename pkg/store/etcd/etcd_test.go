@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -238,5 +239,62 @@ func TestUpdateWithoutACluster(t *testing.T) {
 	c.Members[0].Resume()
 	if err := put(t.Context()); err != nil {
 		t.Errorf("with the cluster back: %v", err)
+	}
+}
+
+// TestFaults has two replicas of a store used while members are killed, paused and started again, one at a time. It goes on
+// for YIZHEN_FAULTS, such as 5m in the nightly suite.
+func TestFaults(t *testing.T) {
+	length := 8 * time.Second
+	if v := os.Getenv("YIZHEN_FAULTS"); v != "" {
+		var err error
+		if length, err = time.ParseDuration(v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := etcdtest.Start(t, 3)
+	for round := 0; length > 0; round++ {
+		span := min(length, 8*time.Second)
+		length -= span
+		prefix := fmt.Sprintf("faults/%d", round)
+		a, b := open(t, c, prefix), open(t, c, prefix)
+		ctx, cancel := context.WithTimeout(t.Context(), span)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for i := 0; ; i++ {
+				m := c.Members[(i+round)%3]
+				if i%2 == 0 {
+					m.Kill()
+				} else {
+					m.Pause()
+				}
+				ended := elapse(ctx, span/8)
+				if i%2 == 0 {
+					m.Start()
+				} else {
+					m.Resume()
+				}
+				if ended || elapse(ctx, span/8) {
+					return
+				}
+			}
+		}()
+		storetest.History(ctx, t, a, b)
+		cancel()
+		<-done
+		if err := errors.Join(a.Close(), b.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// elapse lets a time pass in which things go wrong, and tells whether it is over.
+func elapse(ctx context.Context, d time.Duration) (ended bool) {
+	select {
+	case <-ctx.Done():
+		return true
+	case <-time.After(d):
+		return false
 	}
 }

@@ -40,6 +40,10 @@ func Run(t *testing.T, open func(testing.TB) store.Store) {
 		{"a context that ends before the commit leaves nothing", contextEndsDuring},
 		{"increments by many goroutines add up", increments},
 		{"readers beside writers see no half of a commit", noHalves},
+		{"transactions that read what the other writes do not both win", writeSkew},
+		{"transactions that count what they add to keep to the number", phantoms},
+		{"a context that ends at any moment leaves no doubt that is not told", outcomes},
+		{"there is an order of transactions that explains all answers", history},
 		{"a closed store says so", closed},
 	}
 	for _, c := range cases {

@@ -130,7 +130,11 @@ func (m *Member) Kill() {
 }
 
 // Pause stops a member where it stands, its connections open, until Resume.
-func (m *Member) Pause() { _ = m.cmd.Process.Signal(syscall.SIGSTOP) }
+func (m *Member) Pause() {
+	_ = m.cmd.Process.Signal(syscall.SIGSTOP)
+	var status syscall.WaitStatus
+	_, _ = syscall.Wait4(m.cmd.Process.Pid, &status, syscall.WUNTRACED, nil) // until it has stopped
+}
 
 // Resume lets a paused member go on.
 func (m *Member) Resume() { _ = m.cmd.Process.Signal(syscall.SIGCONT) }
