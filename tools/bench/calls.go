@@ -212,7 +212,7 @@ func (b *bench) growth(ctx context.Context) error {
 		{"read", func(s sized) *load { return s.read }},
 	} {
 		for _, s := range all {
-			l := line{what: fmt.Sprintf("%s among %d to %d rows", kind.what, s.of.filled, s.of.rows()), load: kind.of(s)}
+			l := line{what: fmt.Sprintf("%s among %d rows and more", kind.what, s.of.filled), load: kind.of(s)}
 			if s != least {
 				l.limit, l.against = kind.of(least), "fewest rows"
 			}
