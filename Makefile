@@ -27,6 +27,10 @@ generate: generator-tools ## Make the Go code and the OpenAPI document from the 
 check-generated: generator-tools ## Fail if a generated file is not what the protos make
 	@tools/generate --check
 
+.PHONY: docs
+docs: ## Make the pages of docs/ that are made from the code
+	$(GO) test . -run 'Page$$' -update
+
 # --- Checks ----------------------------------------------------------------------------
 
 .PHONY: lint lint-go lint-proto lint-api

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -78,10 +80,13 @@ func (c *demoCommand) tell(ctx context.Context, at endpoints, tokens map[string]
 		return nil
 	}
 	now.runOn()
-	fmt.Fprintln(w, "\nThe suite goes on serving; stop it with Ctrl-C. Try it as the city's office:")
-	fmt.Fprintf(w, "  export URL=%s TOKEN=%s\n", at.URL, tokens[jincheng.CityOffice])
-	fmt.Fprintln(w, `  curl -H "Authorization: Bearer $TOKEN" $URL/v1/towns`)
+	fmt.Fprintln(w, "\nThe suite goes on serving; stop it with Ctrl-C.")
 	printEndpoints(w, at)
+	fmt.Fprintln(w, "\nEach office has its own token:")
+	for _, name := range slices.Sorted(maps.Keys(tokens)) {
+		fmt.Fprintf(w, "  %-16s  %s\n", name, tokens[name])
+	}
+	fmt.Fprintf(w, "\nFor example, as the city's office:\n  curl -H 'Authorization: Bearer %s' %s/v1/towns\n", tokens[jincheng.CityOffice], at.URL)
 	<-ctx.Done()
 	return nil
 }

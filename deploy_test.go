@@ -3,7 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -11,6 +14,8 @@ import (
 	"testing"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/yizhen/yizhen/pkg/authn"
 )
 
 // setting is a line of what `yizhen settings` prints.
@@ -128,6 +133,46 @@ func TestDeploymentsSetWhatThereIs(t *testing.T) {
 			if is && (!slices.Contains(service.Secrets, secret) || file.Secrets[secret].File == "") {
 				t.Errorf("%s sets %s to a secret that it is not given", where, env)
 			}
+		}
+	}
+}
+
+// TestSecretsScript makes certificates and tokens, and looks whether servers could go by them.
+func TestSecretsScript(t *testing.T) {
+	for _, program := range []string{"bash", "openssl"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skip(err)
+		}
+	}
+	folder := filepath.Join(t.TempDir(), "secrets")
+	if out, err := exec.Command("bash", filepath.Join("deploy", "secrets.sh"), folder, "town.yizhen.example", "10.0.0.7").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	file, err := os.Open(filepath.Join(folder, "credentials.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := authn.ReadCredentials(file); err != nil {
+		t.Error(err)
+	}
+	pem, err := os.ReadFile(filepath.Join(folder, "tls", "ca.pem"))
+	pool := x509.NewCertPool()
+	if err != nil || !pool.AppendCertsFromPEM(pem) {
+		t.Fatal("no authority", err)
+	}
+	for _, svc := range services() {
+		pair, err := tls.LoadX509KeyPair(filepath.Join(folder, "tls", svc.name+".pem"), filepath.Join(folder, "tls", svc.name+".key"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{svc.name, "localhost", "127.0.0.1", "town.yizhen.example", "10.0.0.7"} {
+			if _, err := pair.Leaf.Verify(x509.VerifyOptions{Roots: pool, DNSName: name}); err != nil {
+				t.Errorf("the certificate of %s: %v", svc.name, err)
+			}
+		}
+		if _, err := os.Stat(filepath.Join(folder, "tokens", svc.name)); err != nil && len(svc.asks) > 0 {
+			t.Errorf("%s asks others and has no token: %v", svc.name, err)
 		}
 	}
 }

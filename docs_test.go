@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -49,9 +50,10 @@ const lifecyclesHead = `# Lifecycles
 
 Made from the tables in ` + "`services/*/lifecycle.go`" + ` by ` + "`make docs`" + `; a test fails when they differ. Do not edit.
 
-Each arrow is a verb: ` + "`POST /v1/{name}:{verb}`" + `, or the RPC of that name. A verb that the state does not permit is refused
-with ` + "`TRANSITION_NOT_PERMITTED`" + `, and the refusal names the verbs that it does permit. Every step taken is kept in the
-resource, in ` + "`decisions`" + `: who took it, when, why, and on which documents.
+Each arrow is a verb, and nearly each verb an RPC, over REST ` + "`POST /v1/{name}:{verb}`" + `; where a step of another resource
+takes it, the text says so. A verb that the state does not permit is refused with ` + "`TRANSITION_NOT_PERMITTED`" + `, and the
+refusal names the verbs that it does permit. Every step taken is kept in the resource, in ` + "`decisions`" + `: who took it, when,
+why, and on which documents.
 `
 
 // section is what the page says of one service.
@@ -82,10 +84,10 @@ func lives() []section {
 		{"Project tracking", []life{
 			draw("Project (项目)", "From planning to capacity. `resume` leads back to the state in which the project was suspended.",
 				project.ProjectLifecycle),
-			draw("Milestone (节点)", "What has to be reached by a day. The county reports it, an inspection accepts or rejects it; the fund pays "+
-				"on accepted ones.", project.MilestoneLifecycle),
+			draw("Milestone (节点)", "What has to be reached by a day. The county reports it, an inspection accepts or rejects it, and whoever reported "+
+				"one cannot accept it; the fund pays on accepted ones.", project.MilestoneLifecycle),
 			draw("Progress report (月报)", "A month's investment. Verified, it counts in the project's figures.", project.ProgressReportLifecycle),
-			draw("Lead (招商线索)", "An investor in sight. Converting a signed lead makes a project of it, and lands it.", project.LeadLifecycle),
+			draw("Lead (招商线索)", "An investor in sight. `convert` makes a project of a signed lead, and so takes the step `land`.", project.LeadLifecycle),
 			draw("Factor request (要素申请)", "Land, energy or emissions that a project needs, taken from a pool that never goes below zero.",
 				project.FactorRequestLifecycle),
 			draw("Case (把脉问诊)", "A difficulty of an enterprise that somebody has to solve by a day.", project.CaseLifecycle),
@@ -237,5 +239,76 @@ func hold(t *testing.T, path, want string) {
 	}
 	if !bytes.Equal(got, []byte(want)) {
 		t.Errorf("%s is not what the code says: run `make docs` and look at the difference", path)
+	}
+}
+
+// TestReadmeSession types the first session of each README into a shell, against a suite of its own.
+func TestReadmeSession(t *testing.T) {
+	for _, program := range []string{"bash", "curl", "awk"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skip(err)
+		}
+	}
+	for _, readme := range []string{"README.md", "README.zh-CN.md"} {
+		t.Run(readme, func(t *testing.T) {
+			page, err := os.ReadFile(readme)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var session strings.Builder
+			for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(page), -1) {
+				if strings.Contains(block[1], "api ") {
+					session.WriteString(block[1])
+				}
+			}
+			for _, refused := range regexp.MustCompile(`(?m)^\$ (api .*)$`).FindAllStringSubmatch(string(page), -1) {
+				session.WriteString(refused[1] + "\n")
+			}
+			p := start(t,
+				"serve", "--store", "bolt://"+t.TempDir(), "--listen", "127.0.0.1:0", "--town-listen", "127.0.0.1:0",
+				"--project-listen", "127.0.0.1:0", "--fund-listen", "127.0.0.1:0", "--assessment-listen", "127.0.0.1:0",
+			)
+			url, token := p.await(`^REST +(\S+)`), p.await(`^admin token for this run: (\S+)`)
+			typed := regexp.MustCompile(`(?m)^URL=\S+ TOKEN=.*$`).ReplaceAllString(session.String(), "URL="+url+" TOKEN="+token)
+			out, err := exec.Command("bash", "-euo", "pipefail", "-c", typed).CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v\n%s\n%s", err, typed, out)
+			}
+			p.stop()
+			for _, want := range []string{
+				"Zezhou precision casting", "泽州铸造", "STALE_ETAG", "journals/town/changes/4", "TOWN_NOT_DESIGNATED", "尚无有效认定",
+			} {
+				if !strings.Contains(string(out), want) {
+					t.Errorf("the session shows no %s:\n%s", want, out)
+				}
+			}
+			if n := strings.Count(string(out), `"status":`); n != 2 {
+				t.Errorf("%d requests of the session are refused, and not the 2 that are meant to be:\n%s", n, out)
+			}
+		})
+	}
+}
+
+// TestLinks follows the links between the pages.
+func TestLinks(t *testing.T) {
+	var pages []string
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/adr/*.md", "deploy/*.md"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages = append(pages, found...)
+	}
+	link := regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
+	for _, path := range pages {
+		page, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, to := range link.FindAllStringSubmatch(string(page), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(path), to[1])); err != nil {
+				t.Errorf("%s links to %s, which is not there", path, to[1])
+			}
+		}
 	}
 }

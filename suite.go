@@ -53,7 +53,7 @@ func services() []service {
 			return project.New(db, journalv1.NewJournalClient(p["town"])).Register
 		}},
 		{name: "fund", asks: []string{"town", "project"}, register: func(db *journal.DB, p peers) func(grpc.ServiceRegistrar) {
-			return fund.New(db, journalv1.NewJournalClient(p["project"]), townv1.NewTownRegistryClient(p["town"])).Register
+			return fund.New(db, journalv1.NewJournalClient(p["project"]), journalv1.NewJournalClient(p["town"])).Register
 		}},
 		{name: "assessment", asks: []string{"town", "project", "fund"}, register: func(db *journal.DB, p peers) func(grpc.ServiceRegistrar) {
 			return assessment.New(db, assessment.Peers{

@@ -140,7 +140,7 @@ func (p *Policy) CheckDivision(who *authn.Principal, method string, req proto.Me
 	switch {
 	case r.cityWide:
 		if len(who.Prefix()) > cityDigits {
-			return outside(who, "the city as a whole")
+			return outside(who, "全市", "the city as a whole")
 		}
 		return nil
 	case len(r.division) == 0:
@@ -150,11 +150,11 @@ func (p *Policy) CheckDivision(who *authn.Principal, method string, req proto.Me
 	division := DivisionOf(touched)
 	// Only the division that narrows a list may be left open: the list is then narrowed to what the caller may see.
 	if touched != "" && division == "" || touched == "" && !r.division.narrows() {
-		return outside(who, touched)
+		return outside(who, touched, touched)
 	}
 	for _, d := range []string{division, DivisionOf(r.parent.value(req.ProtoReflect()))} {
 		if d != "" && !strings.HasPrefix(authn.DivisionPrefix(d), who.Prefix()) {
-			return outside(who, d)
+			return outside(who, d, d)
 		}
 	}
 	return nil
@@ -163,9 +163,9 @@ func (p *Policy) CheckDivision(who *authn.Principal, method string, req proto.Me
 // cityDigits is how many digits the codes of a city and all below it have in common.
 const cityDigits = 4
 
-func outside(who *authn.Principal, touched string) error {
+func outside(who *authn.Principal, touchedZH, touched string) error {
 	return fault.New(codes.PermissionDenied, typev1.Reason_REASON_OUTSIDE_DIVISION,
-		"请求涉及 "+touched+"，超出凭证所属区划 "+who.Division,
+		"请求涉及 "+touchedZH+"，超出凭证所属区划 "+who.Division,
 		fmt.Sprintf("the call touches %s, and the credential is bound to division %s", touched, who.Division),
 		fault.With("division", who.Division))
 }

@@ -100,6 +100,28 @@ func InvalidField(path, zh, en string) error {
 		"字段 "+path+" 有误："+zh, "invalid "+path+": "+en, Field(path, en))
 }
 
+// NotADate refuses a date that is no day of the calendar.
+func NotADate(path string) error {
+	return InvalidField(path, "不是完整有效的日期", "is no day of the calendar, with year, month and day")
+}
+
+// DivisionMismatch refuses a resource that a field names, since it is not in the charge of the division that an identifier
+// begins with.
+func DivisionMismatch(path, named, id string) error {
+	return New(codes.InvalidArgument, typev1.Reason_REASON_DIVISION_MISMATCH,
+		"字段 "+path+" 所指的 "+named+" 不属于标识 "+id+" 开头的区划；请使用本区划的标识",
+		path+" names "+named+", which is not of the division that "+id+" begins with: use an identifier of its division",
+		With("resource", named), Field(path, "is not of the same division"))
+}
+
+// IdentifierMismatch refuses an identifier that does not begin with the division of its town.
+func IdentifierMismatch(path, id, division string) error {
+	return New(codes.InvalidArgument, typev1.Reason_REASON_DIVISION_MISMATCH,
+		"标识 "+id+" 须以专业镇的区划代码 "+division+" 开头",
+		"the identifier "+id+" has to begin with the division of its town, "+division+"-",
+		With("division", division), Field(path, "does not begin with the division of its town"))
+}
+
 // NotFound says that a resource is not there.
 func NotFound(name string) error {
 	return New(codes.NotFound, typev1.Reason_REASON_RESOURCE_NOT_FOUND,

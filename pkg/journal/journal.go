@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -86,10 +87,11 @@ func (db *DB) Update(ctx context.Context, by Origin, fn func(*Tx) error) error {
 		if last := head.GetCommitTime(); last != nil && now.Before(last.AsTime()) {
 			now = last.AsTime() // a machine's clock may step back; the journal's order of time does not
 		}
-		tx := &Tx{Tx: stx, now: now}
+		tx := &Tx{Tx: stx, now: now, at: map[string]int{}}
 		if err := fn(tx); err != nil {
 			return err
 		}
+		tx.changes = slices.DeleteFunc(tx.changes, func(c store.Change) bool { return c.Row == nil })
 		wrote = len(tx.changes) > 0
 		return db.append(tx, head, by)
 	})
@@ -161,7 +163,8 @@ func typeOf(c store.Change) journalv1.Change_Type {
 type Tx struct {
 	store.Tx
 	now     time.Time
-	changes []store.Change
+	changes []store.Change // a zero one was replaced by a later change of its row
+	at      map[string]int // where in changes a row is, by its name
 }
 
 var _ store.Recorder = (*Tx)(nil)
@@ -173,20 +176,19 @@ func (tx *Tx) Now() time.Time { return tx.now }
 // transaction only the sum is recorded: nobody outside has seen the others. A name is that of one resource, whatever
 // table it is in.
 func (tx *Tx) Record(c store.Change) error {
-	for i, earlier := range tx.changes {
-		if earlier.Name != c.Name {
-			continue
-		}
+	if i, ok := tx.at[c.Name]; ok {
+		earlier := tx.changes[i]
 		if kind(earlier) != kind(c) {
 			return fmt.Errorf("%s is the name of a %s and of a %s", c.Name, kind(earlier), kind(c))
 		}
 		c.Before = earlier.Before
-		tx.changes = append(tx.changes[:i], tx.changes[i+1:]...)
-		break
+		tx.changes[i] = store.Change{}
+		delete(tx.at, c.Name)
 	}
 	if bytes.Equal(c.Before, c.After) && (c.Before == nil) == (c.After == nil) {
 		return nil
 	}
+	tx.at[c.Name] = len(tx.changes)
 	tx.changes = append(tx.changes, c)
 	return nil
 }

@@ -26,18 +26,13 @@ type Mutation interface {
 // Do carries a mutation out once. A request that the same caller has sent before under the same id gets the answer that
 // it got then; the same id on another request is refused. The answer is stored in the transaction of the change.
 func Do[R Mutation, A proto.Message](ctx context.Context, db *journal.DB, req R, fn func(*journal.Tx) (A, error)) (answer A, err error) {
-	method, _ := grpc.Method(ctx)
-	by := journal.Origin{
-		Actor:     authn.FromContext(ctx).Name,
-		Method:    method,
-		RequestID: req.GetRequestId(),
-	}
+	by := originOf(ctx, req)
 	err = db.Update(ctx, by, func(tx *journal.Tx) error {
 		if by.RequestID == "" {
 			answer, err = fn(tx)
 			return err
 		}
-		digest, err := digestOf(method, req)
+		digest, err := digestOf(by.Method, req)
 		if err != nil {
 			return err
 		}
@@ -52,6 +47,28 @@ func Do[R Mutation, A proto.Message](ctx context.Context, db *journal.DB, req R,
 		return remember(tx, by, digest, answer)
 	})
 	return answer, err
+}
+
+func originOf(ctx context.Context, req Mutation) journal.Origin {
+	method, _ := grpc.Method(ctx)
+	return journal.Origin{Actor: authn.FromContext(ctx).Name, Method: method, RequestID: req.GetRequestId()}
+}
+
+// Ask asks other services for what a mutation has to know. It does so before the transaction, so that nothing else waits
+// for them, and not at all for a request that was carried out: that gets its answer of then even while they are down.
+func Ask[W any](ctx context.Context, db *journal.DB, req Mutation, ask func() (W, error)) (word W, err error) {
+	by := originOf(ctx, req)
+	if by.RequestID == "" {
+		return ask()
+	}
+	err = db.View(ctx, func(r store.Reader) error {
+		_, err := r.Get(receiptKey(by))
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return ask()
+	}
+	return word, err
 }
 
 // A receipt is stored under receipt/<actor> 0 <request id>: the digest of the request, then the answer as an Any.

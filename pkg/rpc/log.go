@@ -14,7 +14,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/yizhen/yizhen/pkg/fault"
-	"github.com/yizhen/yizhen/pkg/lifecycle"
 	"github.com/yizhen/yizhen/pkg/store"
 	typev1 "github.com/yizhen/yizhen/proto/yizhen/type/v1"
 )
@@ -75,15 +74,16 @@ func (l *log) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, ha
 
 func (l *log) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	ctx, c := begin(ss.Context(), info.FullMethod)
-	return l.end(ctx, c, handler(srv, &loggedStream{ServerStream: ss, ctx: ctx}))
+	return l.end(ctx, c, handler(srv, &streamWithContext{ServerStream: ss, ctx: ctx}))
 }
 
-type loggedStream struct {
+// streamWithContext is a stream whose handler sees another context.
+type streamWithContext struct {
 	grpc.ServerStream
 	ctx context.Context
 }
 
-func (s *loggedStream) Context() context.Context { return s.ctx }
+func (s *streamWithContext) Context() context.Context { return s.ctx }
 
 // end writes the line of a call, and returns the error that its caller sees. Health checks that pass are not worth a
 // line.
@@ -103,7 +103,7 @@ func (l *log) end(ctx context.Context, c *call, err error) error {
 	}
 	level := slog.LevelDebug
 	switch {
-	case status.Code(seen) == codes.Internal, status.Code(seen) == codes.DataLoss:
+	case status.Code(seen) == codes.Internal, status.Code(seen) == codes.DataLoss, errors.Is(err, store.ErrFull):
 		level = slog.LevelError
 	case seen != nil:
 		level = slog.LevelInfo
@@ -126,12 +126,9 @@ func (l *log) recovered(ctx context.Context, p any) error {
 // visible returns the fault that a caller sees for an error. An error that nobody made a fault of is the server's own
 // and stays in the log.
 func visible(err error) error {
-	var notPermitted *lifecycle.NotPermittedError
 	switch {
 	case err == nil, fault.IsStatus(err):
 		return err
-	case errors.As(err, &notPermitted):
-		return transitionFault(notPermitted)
 	case errors.Is(err, store.ErrFull):
 		return fault.New(codes.ResourceExhausted, typev1.Reason_REASON_STORE_FULL,
 			"存储空间已满，未写入任何内容；请释放空间后重试", "the store has no room left, nothing was written: free some and try again")
@@ -139,11 +136,4 @@ func visible(err error) error {
 		return fault.FromContext(err)
 	}
 	return fault.Internal()
-}
-
-func transitionFault(e *lifecycle.NotPermittedError) error {
-	permitted := strings.Join(e.Permitted, ",")
-	return fault.New(codes.FailedPrecondition, typev1.Reason_REASON_TRANSITION_NOT_PERMITTED,
-		"当前状态 "+e.State+" 不允许操作 "+e.Verb+"；可用的操作："+permitted, e.Error(),
-		fault.With("state", e.State), fault.With("verb", e.Verb), fault.With("permitted", permitted))
 }

@@ -29,6 +29,7 @@ import (
 // Limits of every server. An office's upload fits well; a body that does not is refused before it is decoded.
 const (
 	MaxMessageBytes = 4 << 20
+	maxHeaderBytes  = 32 << 10
 	maxStreams      = 1000 // per connection
 )
 
@@ -58,6 +59,7 @@ type Server struct {
 	health      *health.Server
 	journal     *journal.Server
 	stopTimeout time.Duration
+	stop        chan struct{} // closed when the server stops
 }
 
 // NewServer makes the server of one service: what register puts into it, the journal of db, health and reflection. It
@@ -76,10 +78,13 @@ func NewServer(db *journal.DB, register func(grpc.ServiceRegistrar), o Options) 
 	g := &guard{credentials: o.Credentials}
 	l := &log{logger: o.Logger}
 	rescue := recovery.WithRecoveryHandlerContext(l.recovered)
+	stop := make(chan struct{})
 	s := &Server{
+		stop: stop,
 		grpc: grpc.NewServer(
 			grpc.Creds(transport),
 			grpc.MaxRecvMsgSize(MaxMessageBytes),
+			grpc.MaxHeaderListSize(maxHeaderBytes),
 			grpc.MaxConcurrentStreams(maxStreams),
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 			grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
@@ -87,7 +92,7 @@ func NewServer(db *journal.DB, register func(grpc.ServiceRegistrar), o Options) 
 			// panic, be it of a handler or of a check before it, ends the call and not the server; a known caller with
 			// a valid request gets through.
 			grpc.ChainUnaryInterceptor(l.unary, recovery.UnaryServerInterceptor(rescue), deadline(o.CallTimeout), g.unary),
-			grpc.ChainStreamInterceptor(l.stream, recovery.StreamServerInterceptor(rescue), g.stream),
+			grpc.ChainStreamInterceptor(l.stream, recovery.StreamServerInterceptor(rescue), g.stream, endHealthWatch(stop)),
 		),
 		health:      health.NewServer(),
 		journal:     journal.NewServer(db),
@@ -108,8 +113,28 @@ func NewServer(db *journal.DB, register func(grpc.ServiceRegistrar), o Options) 
 	return s, nil
 }
 
+// endHealthWatch ends the streams of those who watch the server's health when it stops. Without it a graceful stop would
+// wait for them: the health server tells them that it shuts down, and then keeps them.
+func endHealthWatch(stop <-chan struct{}) grpc.StreamServerInterceptor {
+	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+		if info.FullMethod != grpc_health_v1.Health_Watch_FullMethodName {
+			return handler(srv, ss)
+		}
+		ctx, cancel := context.WithCancel(ss.Context())
+		defer cancel()
+		go func() {
+			select {
+			case <-stop:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+		return handler(srv, &streamWithContext{ServerStream: ss, ctx: ctx})
+	}
+}
+
 // Serve answers calls until the context ends, then takes no new ones and finishes those under way. Watchers are sent
-// away, to resume elsewhere.
+// away, to resume elsewhere. It can be called once.
 func (s *Server) Serve(ctx context.Context, lis net.Listener) error {
 	served := make(chan error, 1)
 	go func() {
@@ -125,6 +150,7 @@ func (s *Server) Serve(ctx context.Context, lis net.Listener) error {
 	case <-ctx.Done():
 	}
 	s.health.Shutdown()
+	close(s.stop)
 	s.journal.Stop()
 	force := time.AfterFunc(s.stopTimeout, s.grpc.Stop)
 	defer force.Stop()

@@ -144,10 +144,15 @@ func (t *Table[T]) write(rec Recorder, row T, oldEntries [][]byte, before []byte
 	if err != nil {
 		return fmt.Errorf("%s %q: %w", t.kind, row.GetName(), err)
 	}
+	entries := t.entries(row)
+	for _, e := range entries {
+		if bytes.IndexByte(e, 0) != len(e)-len(row.GetName())-1 {
+			return fmt.Errorf("%s %q: the value of an index has a zero byte", t.kind, row.GetName())
+		}
+	}
 	if err := rec.Put(t.key(row.GetName()), after); err != nil {
 		return err
 	}
-	entries := t.entries(row)
 	for _, e := range oldEntries {
 		if !contains(entries, e) {
 			if err := rec.Delete(e); err != nil {

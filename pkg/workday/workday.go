@@ -49,7 +49,7 @@ func (c *Calendar) IsWorkday(d *date.Date) (bool, error) {
 	if c.makeUps[day] {
 		return true, nil
 	}
-	return !c.holidays[day] && !weekend(d), nil
+	return !c.holidays[day] && !Weekend(d), nil
 }
 
 // LastOf returns the n-th working day from first on, first included if it is one. n is at least 1.
@@ -71,7 +71,8 @@ func (c *Calendar) LastOf(first *date.Date, n int) (*date.Date, error) {
 	}
 }
 
-func weekend(d *date.Date) bool {
+// Weekend tells whether a day is a Saturday or a Sunday.
+func Weekend(d *date.Date) bool {
 	w := civil.Start(d).Weekday()
 	return w == 0 || w == 6
 }

@@ -2,15 +2,15 @@ package assessment
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/yizhen/yizhen/pkg/authz"
 	"github.com/yizhen/yizhen/pkg/civil"
+	"github.com/yizhen/yizhen/pkg/fault"
 	"github.com/yizhen/yizhen/pkg/journal"
+	"github.com/yizhen/yizhen/pkg/notice"
 	"github.com/yizhen/yizhen/pkg/record"
 	"github.com/yizhen/yizhen/pkg/store"
 	assessmentv1 "github.com/yizhen/yizhen/proto/yizhen/assessment/v1"
-	typev1 "github.com/yizhen/yizhen/proto/yizhen/type/v1"
 )
 
 // appealsByCampaign finds the appeals against the scorecards of a campaign.
@@ -25,9 +25,9 @@ func (s *Server) CreateAppeal(ctx context.Context, req *assessmentv1.CreateAppea
 		a := record.New(req.GetAppeal(), "appeals/"+req.GetAppealId())
 		a.State = AppealLifecycle.Initial
 		if division := authz.DivisionOf(a.GetScorecard()); division != authz.DivisionOf(a.GetName()) {
-			return nil, divisionMismatch(req.GetAppealId(), division)
+			return nil, fault.IdentifierMismatch("appeal_id", req.GetAppealId(), division)
 		}
-		if err := checkDocuments("appeal.documents", a.GetDocuments()); err != nil {
+		if err := record.CheckDocuments("appeal.documents", a.GetDocuments()); err != nil {
 			return nil, err
 		}
 		if _, err := record.Refer(tx, s.scorecards, "appeal.scorecard", a.GetScorecard()); err != nil {
@@ -37,7 +37,7 @@ func (s *Server) CreateAppeal(ctx context.Context, req *assessmentv1.CreateAppea
 		if err != nil {
 			return nil, err
 		}
-		if c.GetState() != announced || civil.Compare(civil.DateOf(tx.Now()), c.GetNoticeEndDate()) > 0 {
+		if c.GetState() != announced || notice.Over(c.GetNoticeEndDate(), civil.DateOf(tx.Now())) {
 			return nil, notOnNotice(c)
 		}
 		a.Collection = c.GetCollections()
@@ -63,9 +63,9 @@ func (s *Server) ListAppeals(ctx context.Context, req *assessmentv1.ListAppealsR
 func (s *Server) UpdateAppeal(ctx context.Context, req *assessmentv1.UpdateAppealRequest) (*assessmentv1.Appeal, error) {
 	return record.Patch(ctx, s.db, s.appeals, req, req.GetAppeal(), func(_ *journal.Tx, before, after *assessmentv1.Appeal) error {
 		if before.GetState() != assessmentv1.Appeal_STATE_FILED {
-			return notADraft(before.GetName(), before.GetState())
+			return record.NotEditable(before.GetName(), before.GetState())
 		}
-		return checkDocuments("appeal.documents", after.GetDocuments())
+		return record.CheckDocuments("appeal.documents", after.GetDocuments())
 	})
 }
 
@@ -92,28 +92,5 @@ func (s *Server) WithdrawAppeal(ctx context.Context, req *assessmentv1.WithdrawA
 }
 
 func (s *Server) stepAppeal(ctx context.Context, verb string, req record.StepRequest, rule func(*journal.Tx, *assessmentv1.Appeal) error) (*assessmentv1.Appeal, error) {
-	return record.Step(ctx, s.db, s.appeals, req, func(tx *journal.Tx, a *assessmentv1.Appeal) error {
-		next, err := advance(AppealLifecycle, a.GetState(), verb, req)
-		if err != nil {
-			return err
-		}
-		if rule != nil {
-			if err := rule(tx, a); err != nil {
-				return err
-			}
-		}
-		a.State = next
-		a.Decisions = append(a.Decisions, record.Decide(ctx, tx, verb, req))
-		return nil
-	})
-}
-
-// checkDocuments checks the dates of documents.
-func checkDocuments(path string, documents []*typev1.Document) error {
-	for i, doc := range documents {
-		if d := doc.GetIssueDate(); d != nil && !civil.Valid(d) {
-			return notADate(fmt.Sprintf("%s[%d].issue_date", path, i))
-		}
-	}
-	return nil
+	return record.Follow(ctx, s.db, s.appeals, req, AppealLifecycle, verb, rule)
 }

@@ -273,7 +273,7 @@ func TestWholeCampaign(t *testing.T) {
 		t.Errorf("announced: %v", c)
 	}
 	_, err := b.step("conclude")
-	wantRefusal(t, err, codes.FailedPrecondition, assessmentv1.Reason_REASON_NOTICE_RUNNING, "notice_end_date=2023-03-07")
+	wantRefusal(t, err, codes.FailedPrecondition, typev1.Reason_REASON_NOTICE_RUNNING, "notice_end_date=2023-03-07")
 	b.on(2023, 3, 8)
 	c = got(b.step("conclude")).must(t)
 	if c.GetState() != assessmentv1.Campaign_STATE_FINAL {
@@ -584,7 +584,7 @@ func TestAppeal(t *testing.T) {
 	wantRefusal(t, err, codes.FailedPrecondition, assessmentv1.Reason_REASON_NOT_ON_NOTICE)
 
 	_, err = b.as(city).AcceptAppeal(ctx, &assessmentv1.AcceptAppealRequest{Name: filed.GetName()})
-	wantRefusal(t, err, codes.InvalidArgument, assessmentv1.Reason_REASON_REASON_REQUIRED, "field=reason")
+	wantRefusal(t, err, codes.InvalidArgument, typev1.Reason_REASON_INVALID_FIELD, "field=reason")
 	before := b.card(castsCard)
 	accepted := got(b.as(city).AcceptAppeal(ctx, &assessmentv1.AcceptAppealRequest{Name: filed.GetName(), Reason: "revised by the bureau"})).must(t)
 	if accepted.GetDecisions()[0].GetPrincipal() != city || !proto.Equal(b.card(castsCard), before) {
@@ -593,7 +593,7 @@ func TestAppeal(t *testing.T) {
 	_, err = b.step("conclude")
 	wantRefusal(t, err, codes.FailedPrecondition, assessmentv1.Reason_REASON_CORRECTION_DUE, "appeal="+filed.GetName())
 	_, err = a.UpdateAppeal(ctx, &assessmentv1.UpdateAppealRequest{Appeal: &assessmentv1.Appeal{Name: filed.GetName(), Statement: "more"}})
-	wantRefusal(t, err, codes.FailedPrecondition, assessmentv1.Reason_REASON_NOT_A_DRAFT)
+	wantRefusal(t, err, codes.FailedPrecondition, typev1.Reason_REASON_NOT_EDITABLE)
 
 	b.peers.publish(casting, "2022", &townv1.Figures{OutputValueFen: 4 * million, RevenueFen: 1 * million})
 	c := got(b.step("reopen")).must(t)
@@ -632,7 +632,7 @@ func TestAppealOfTheWrongDivision(t *testing.T) {
 	b.begin("announce")
 	_, err := b.as(city).CreateAppeal(t.Context(), &assessmentv1.CreateAppealRequest{AppealId: "140581-casting",
 		Appeal: &assessmentv1.Appeal{Scorecard: castsCard, Statement: "x"}})
-	wantRefusal(t, err, codes.InvalidArgument, assessmentv1.Reason_REASON_DIVISION_MISMATCH, "field=appeal_id", "division=140525")
+	wantRefusal(t, err, codes.InvalidArgument, typev1.Reason_REASON_DIVISION_MISMATCH, "field=appeal_id", "division=140525")
 	_, err = b.as(gaoping).CreateAppeal(t.Context(), &assessmentv1.CreateAppealRequest{AppealId: "140525-casting",
 		Appeal: &assessmentv1.Appeal{Scorecard: castsCard, Statement: "x"}})
 	wantRefusal(t, err, codes.PermissionDenied, typev1.Reason_REASON_OUTSIDE_DIVISION)
@@ -697,7 +697,7 @@ func TestNotice(t *testing.T) {
 	b.begin("score")
 	ctx := t.Context()
 	_, err := b.as(city).AnnounceCampaign(ctx, &assessmentv1.AnnounceCampaignRequest{Name: annual, NoticeWorkingDays: 4})
-	wantRefusal(t, err, codes.InvalidArgument, assessmentv1.Reason_REASON_NOTICE_TOO_SHORT, "field=notice_working_days")
+	wantRefusal(t, err, codes.InvalidArgument, typev1.Reason_REASON_NOTICE_TOO_SHORT, "field=notice_working_days")
 	b.on(2023, 12, 29)
 	_, err = b.step("announce")
 	wantRefusal(t, err, codes.FailedPrecondition, typev1.Reason_REASON_CALENDAR_NOT_LOADED, "year=2024")
@@ -736,7 +736,7 @@ func TestIndicatorSet(t *testing.T) {
 	wantRefusal(t, err, codes.Aborted, typev1.Reason_REASON_STALE_ETAG, "current_etag="+set.GetEtag())
 	set = got(a.AdoptIndicatorSet(ctx, &assessmentv1.AdoptIndicatorSetRequest{Name: set2022, Etag: set.GetEtag()})).must(t)
 	_, err = a.UpdateIndicatorSet(ctx, &assessmentv1.UpdateIndicatorSetRequest{IndicatorSet: set})
-	wantRefusal(t, err, codes.FailedPrecondition, assessmentv1.Reason_REASON_NOT_A_DRAFT, "state=ADOPTED")
+	wantRefusal(t, err, codes.FailedPrecondition, typev1.Reason_REASON_NOT_EDITABLE, "state=ADOPTED")
 
 	next := aSet()
 	next.Predecessor = set2022
@@ -783,7 +783,7 @@ func TestUpdateCampaign(t *testing.T) {
 	wantRefusal(t, err, codes.InvalidArgument, typev1.Reason_REASON_INVALID_UPDATE_MASK)
 	got(b.step("collect")).must(t)
 	_, err = a.UpdateCampaign(ctx, &assessmentv1.UpdateCampaignRequest{Campaign: &assessmentv1.Campaign{Name: annual, TitleEn: "Other"}})
-	wantRefusal(t, err, codes.FailedPrecondition, assessmentv1.Reason_REASON_NOT_A_DRAFT, "state=COLLECTED")
+	wantRefusal(t, err, codes.FailedPrecondition, typev1.Reason_REASON_NOT_EDITABLE, "state=COLLECTED")
 }
 
 func TestRequestIDs(t *testing.T) {
@@ -961,7 +961,7 @@ func TestStandardRefusals(t *testing.T) {
 		}, codes.NotFound, typev1.Reason_REASON_RESOURCE_NOT_FOUND, nil},
 		{"retiring without a reason", func() (any, error) {
 			return a.RetireIndicatorSet(ctx, &assessmentv1.RetireIndicatorSetRequest{Name: set2022, Reason: " "})
-		}, codes.InvalidArgument, assessmentv1.Reason_REASON_REASON_REQUIRED, []string{"field=reason"}},
+		}, codes.InvalidArgument, typev1.Reason_REASON_INVALID_FIELD, []string{"field=reason"}},
 		{"an appeal of another county", func() (any, error) {
 			return b.as(gaoping).WithdrawAppeal(ctx, &assessmentv1.WithdrawAppealRequest{Name: "appeals/140525-a"})
 		}, codes.PermissionDenied, typev1.Reason_REASON_OUTSIDE_DIVISION, nil},

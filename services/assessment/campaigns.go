@@ -8,11 +8,10 @@ import (
 	"github.com/yizhen/yizhen/pkg/civil"
 	"github.com/yizhen/yizhen/pkg/fault"
 	"github.com/yizhen/yizhen/pkg/journal"
+	"github.com/yizhen/yizhen/pkg/notice"
 	"github.com/yizhen/yizhen/pkg/record"
 	"github.com/yizhen/yizhen/pkg/store"
 	assessmentv1 "github.com/yizhen/yizhen/proto/yizhen/assessment/v1"
-	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
-	typev1 "github.com/yizhen/yizhen/proto/yizhen/type/v1"
 	"github.com/yizhen/yizhen/services/assessment/scoring"
 )
 
@@ -46,16 +45,16 @@ func (s *Server) ListCampaigns(ctx context.Context, req *assessmentv1.ListCampai
 func (s *Server) UpdateCampaign(ctx context.Context, req *assessmentv1.UpdateCampaignRequest) (*assessmentv1.Campaign, error) {
 	return record.Patch(ctx, s.db, s.campaigns, req, req.GetCampaign(), func(tx *journal.Tx, before, after *assessmentv1.Campaign) error {
 		if before.GetState() != draft {
-			return notADraft(before.GetName(), before.GetState())
+			return record.NotEditable(before.GetName(), before.GetState())
 		}
 		return s.checkAdopted(tx, after.GetIndicatorSet())
 	})
 }
 
-// CollectCampaign implements the Assessment service. What the peers answer, or that one does not, is only told within the
-// step: a request that is repeated gets its first answer also while a peer is down.
+// CollectCampaign implements the Assessment service. What the peers answer, or that one does not, is only told if the
+// step is permitted.
 func (s *Server) CollectCampaign(ctx context.Context, req *assessmentv1.CollectCampaignRequest) (*assessmentv1.Campaign, error) {
-	found, problem := s.surveyFor(ctx, req)
+	found, problem := record.Ask(ctx, s.db, req, func() (*survey, error) { return s.surveyFor(ctx, req) })
 	return s.stepCampaign(ctx, "collect", req, func(tx *journal.Tx, c *assessmentv1.Campaign) error {
 		if problem != nil {
 			return problem
@@ -73,7 +72,7 @@ func (s *Server) CollectCampaign(ctx context.Context, req *assessmentv1.CollectC
 		c.Collections++
 		c.CollectTime = timestamppb.New(tx.Now())
 		c.Pins = found.pins
-		c.IndicatorSetEvidence = evidenceOf(s.db.Service(), pinned)
+		c.IndicatorSetEvidence = journal.EvidenceOf(pinned)
 		c.TownCount = int32(len(found.cards)) // maxTowns bounds it
 		return nil
 	})
@@ -85,7 +84,7 @@ func (s *Server) surveyFor(ctx context.Context, req *assessmentv1.CollectCampaig
 	if err != nil {
 		return nil, err
 	}
-	if _, err := advance(CampaignLifecycle, c.GetState(), "collect", req); err != nil {
+	if _, err := record.Next(CampaignLifecycle, "collect", c); err != nil {
 		return nil, err
 	}
 	found, err := s.survey(ctx, c.GetPeriod())
@@ -116,29 +115,26 @@ func (s *Server) ScoreCampaign(ctx context.Context, req *assessmentv1.ScoreCampa
 	})
 }
 
-// AnnounceCampaign implements the Assessment service. The last day of the notice is reckoned once, here: it stays when the
-// calendar is corrected later.
+// AnnounceCampaign implements the Assessment service.
 func (s *Server) AnnounceCampaign(ctx context.Context, req *assessmentv1.AnnounceCampaignRequest) (*assessmentv1.Campaign, error) {
-	days := req.GetNoticeWorkingDays()
-	if days == 0 {
-		days = minNoticeDays
+	days, err := notice.Days(req.GetNoticeWorkingDays())
+	if err != nil {
+		return nil, err
 	}
-	if days < minNoticeDays {
-		return nil, noticeTooShort(days)
-	}
-	first := civil.DateOf(s.db.Now())
-	last, calendars, problem := s.lastDayOfNotice(ctx, first, days)
+	period, uncounted := record.Ask(ctx, s.db, req, func() (notice.Period, error) {
+		return notice.Count(ctx, s.peers.TownJournal, civil.DateOf(s.db.Now()), days)
+	})
 	return s.stepCampaign(ctx, "announce", req, func(_ *journal.Tx, c *assessmentv1.Campaign) error {
-		c.NoticeStartDate, c.NoticeEndDate, c.CalendarEvidence = first, last, calendars
-		return problem
+		c.NoticeStartDate, c.NoticeEndDate, c.CalendarEvidence = period.First, period.Last, period.Calendars
+		return uncounted
 	})
 }
 
 // ConcludeCampaign implements the Assessment service.
 func (s *Server) ConcludeCampaign(ctx context.Context, req *assessmentv1.ConcludeCampaignRequest) (*assessmentv1.Campaign, error) {
 	return s.stepCampaign(ctx, "conclude", req, func(tx *journal.Tx, c *assessmentv1.Campaign) error {
-		if civil.Compare(civil.DateOf(tx.Now()), c.GetNoticeEndDate()) <= 0 {
-			return noticeRunning(c.GetName(), c.GetNoticeEndDate())
+		if err := notice.CheckOver(c.GetName(), "conclude", c.GetNoticeEndDate(), civil.DateOf(tx.Now())); err != nil {
+			return err
 		}
 		for a, err := range s.appeals.ScanIndex(tx, appealsByCampaign.Name, c.GetName(), "") {
 			if err != nil {
@@ -176,23 +172,10 @@ func (s *Server) CancelCampaign(ctx context.Context, req *assessmentv1.CancelCam
 	return s.stepCampaign(ctx, "cancel", req, nil)
 }
 
-// stepCampaign takes one step of the lifecycle and records who took it. The rule, if there is one, says what more the step
-// needs and what it brings.
+// stepCampaign takes one step in the life of a campaign. The rule, if there is one, says what more the step needs and what
+// it brings.
 func (s *Server) stepCampaign(ctx context.Context, verb string, req record.StepRequest, rule func(*journal.Tx, *assessmentv1.Campaign) error) (*assessmentv1.Campaign, error) {
-	return record.Step(ctx, s.db, s.campaigns, req, func(tx *journal.Tx, c *assessmentv1.Campaign) error {
-		next, err := advance(CampaignLifecycle, c.GetState(), verb, req)
-		if err != nil {
-			return err
-		}
-		if rule != nil {
-			if err := rule(tx, c); err != nil {
-				return err
-			}
-		}
-		c.State = next
-		c.Decisions = append(c.Decisions, record.Decide(ctx, tx, verb, req))
-		return nil
-	})
+	return record.Follow(ctx, s.db, s.campaigns, req, CampaignLifecycle, verb, rule)
 }
 
 // checkAdopted refuses an indicator set that no campaign may begin under.
@@ -248,9 +231,4 @@ func (s *Server) saveScorecards(tx *journal.Tx, cards []*assessmentv1.Scorecard)
 		}
 	}
 	return nil
-}
-
-// evidenceOf keeps of a change what proves the record after it.
-func evidenceOf(service string, c *journalv1.Change) *typev1.Evidence {
-	return &typev1.Evidence{Service: service, Resource: c.GetResource(), Revision: c.GetRevision(), Hash: c.GetHash()}
 }

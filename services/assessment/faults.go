@@ -6,11 +6,8 @@ import (
 	"strconv"
 	"strings"
 
-	"google.golang.org/genproto/googleapis/type/date"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"github.com/yizhen/yizhen/pkg/civil"
 	"github.com/yizhen/yizhen/pkg/fault"
 	"github.com/yizhen/yizhen/pkg/lifecycle"
 	assessmentv1 "github.com/yizhen/yizhen/proto/yizhen/assessment/v1"
@@ -68,12 +65,6 @@ func pathOf(item string) string {
 	return "indicator_set." + part
 }
 
-func notADraft(name string, state protoreflect.Enum) error {
-	is := lifecycle.Name(state)
-	return fault.New(codes.FailedPrecondition, assessmentv1.Reason_REASON_NOT_A_DRAFT,
-		name+" 处于 "+is+" 状态，不能再编辑", name+" is "+is+" and cannot be edited any more", fault.With("state", is))
-}
-
 func setNotAdopted(set *assessmentv1.IndicatorSet) error {
 	is := lifecycle.Name(set.GetState())
 	return fault.New(codes.FailedPrecondition, assessmentv1.Reason_REASON_SET_NOT_ADOPTED,
@@ -101,26 +92,6 @@ func sourceChanging(service string) error {
 		fault.With("service", service))
 }
 
-// peerFault makes a fault of a call to another service that did not bring what was asked. Also one that was refused is
-// none of the caller's doing: the suite's own credential is at fault.
-func peerFault(service string, err error) error {
-	return fault.PeerUnavailable(service, err)
-}
-
-func noticeTooShort(days int32) error {
-	return fault.New(codes.InvalidArgument, assessmentv1.Reason_REASON_NOTICE_TOO_SHORT,
-		fmt.Sprintf("公示期 %d 个工作日不足 %d 个工作日", days, minNoticeDays),
-		fmt.Sprintf("a public notice of %d working days is shorter than %d", days, minNoticeDays),
-		fault.Field("notice_working_days", fmt.Sprintf("is less than %d", minNoticeDays)))
-}
-
-func noticeRunning(name string, end *date.Date) error {
-	last := civil.Text(end)
-	return fault.New(codes.FailedPrecondition, assessmentv1.Reason_REASON_NOTICE_RUNNING,
-		name+" 的公示期至 "+last+"，期满后方可定案", "the public notice of "+name+" runs until "+last+": conclude it after that day",
-		fault.With("notice_end_date", last))
-}
-
 func appealOpen(campaign, appeal string) error {
 	return fault.New(codes.FailedPrecondition, assessmentv1.Reason_REASON_APPEAL_OPEN,
 		campaign+" 有未处理的申诉："+appeal, appeal+" against "+campaign+" is not decided: decide it first",
@@ -140,19 +111,6 @@ func notOnNotice(c *assessmentv1.Campaign) error {
 		fault.With("state", is))
 }
 
-func divisionMismatch(id, division string) error {
-	return fault.New(codes.InvalidArgument, assessmentv1.Reason_REASON_DIVISION_MISMATCH,
-		fmt.Sprintf("申诉标识 %s 须以该镇的区划代码 %s 开头", id, division),
-		fmt.Sprintf("the identifier %s has to begin with the division of the scorecard's town, %s-", id, division),
-		fault.Field("appeal_id", "does not begin with the division of the scorecard's town"), fault.With("division", division))
-}
-
-func reasonRequired(verb string) error {
-	return fault.New(codes.InvalidArgument, assessmentv1.Reason_REASON_REASON_REQUIRED,
-		"操作 "+verb+" 须说明理由", "to "+verb+" needs a reason: say why",
-		fault.Field("reason", "is required for this step"), fault.With("verb", verb))
-}
-
 func notScored(c *assessmentv1.Campaign) error {
 	is := lifecycle.Name(c.GetState())
 	return fault.New(codes.FailedPrecondition, assessmentv1.Reason_REASON_NOT_SCORED,
@@ -166,33 +124,8 @@ func pinBroken(pin *typev1.Evidence) error {
 		"revision "+revision+" of the journal is not the "+pin.GetResource()+" that the campaign pins", fault.With("revision", revision))
 }
 
-func calendarNotLoaded(year int32) error {
-	y := strconv.Itoa(int(year))
-	return fault.New(codes.FailedPrecondition, typev1.Reason_REASON_CALENDAR_NOT_LOADED,
-		y+" 年的节假日安排尚未录入，无法计算工作日", "the holiday calendar of "+y+" is not loaded, so its working days cannot be counted: load it first",
-		fault.With("year", y))
-}
-
 func amountOverflow(town, fact string) error {
 	return fault.New(codes.InvalidArgument, typev1.Reason_REASON_AMOUNT_OVERFLOW,
 		town+" 的合计 "+fact+" 超出 64 位整数范围", "the sum "+fact+" of "+town+" does not fit into 64 bits",
 		fault.With("town", town), fault.With("fact", fact))
-}
-
-func notADate(path string) error {
-	return fault.InvalidField(path, "不是完整有效的日期", "is no day of the calendar, with year, month and day")
-}
-
-// stepFault makes a fault of what a lifecycle table answers.
-func stepFault(name string, err error) error {
-	var no *lifecycle.NotPermittedError
-	if !errors.As(err, &no) {
-		return err
-	}
-	zh := name + " 处于 " + no.State + " 状态，不能执行 " + no.Verb
-	if len(no.Permitted) > 0 {
-		zh += "；可执行：" + strings.Join(no.Permitted, "、")
-	}
-	return fault.New(codes.FailedPrecondition, typev1.Reason_REASON_TRANSITION_NOT_PERMITTED, zh, name+": "+no.Error(),
-		fault.With("state", no.State), fault.With("verb", no.Verb), fault.With("permitted", strings.Join(no.Permitted, ",")))
 }

@@ -47,7 +47,7 @@ func (s *Server) ListIndicatorSets(ctx context.Context, req *assessmentv1.ListIn
 func (s *Server) UpdateIndicatorSet(ctx context.Context, req *assessmentv1.UpdateIndicatorSetRequest) (*assessmentv1.IndicatorSet, error) {
 	return record.Patch(ctx, s.db, s.sets, req, req.GetIndicatorSet(), func(_ *journal.Tx, before, after *assessmentv1.IndicatorSet) error {
 		if before.GetState() != assessmentv1.IndicatorSet_STATE_DRAFT {
-			return notADraft(before.GetName(), before.GetState())
+			return record.NotEditable(before.GetName(), before.GetState())
 		}
 		return checkSet(after)
 	})
@@ -56,29 +56,14 @@ func (s *Server) UpdateIndicatorSet(ctx context.Context, req *assessmentv1.Updat
 // AdoptIndicatorSet implements the Assessment service. The set is checked once more: the facts that a release knows may
 // have changed since it was drawn up.
 func (s *Server) AdoptIndicatorSet(ctx context.Context, req *assessmentv1.AdoptIndicatorSetRequest) (*assessmentv1.IndicatorSet, error) {
-	return s.stepSet(ctx, "adopt", req, checkSet)
+	return record.Follow(ctx, s.db, s.sets, req, IndicatorSetLifecycle, "adopt", func(_ *journal.Tx, set *assessmentv1.IndicatorSet) error {
+		return checkSet(set)
+	})
 }
 
 // RetireIndicatorSet implements the Assessment service.
 func (s *Server) RetireIndicatorSet(ctx context.Context, req *assessmentv1.RetireIndicatorSetRequest) (*assessmentv1.IndicatorSet, error) {
-	return s.stepSet(ctx, "retire", req, nil)
-}
-
-func (s *Server) stepSet(ctx context.Context, verb string, req record.StepRequest, rule func(*assessmentv1.IndicatorSet) error) (*assessmentv1.IndicatorSet, error) {
-	return record.Step(ctx, s.db, s.sets, req, func(tx *journal.Tx, set *assessmentv1.IndicatorSet) error {
-		next, err := advance(IndicatorSetLifecycle, set.GetState(), verb, req)
-		if err != nil {
-			return err
-		}
-		if rule != nil {
-			if err := rule(set); err != nil {
-				return err
-			}
-		}
-		set.State = next
-		set.Decisions = append(set.Decisions, record.Decide(ctx, tx, verb, req))
-		return nil
-	})
+	return record.Follow(ctx, s.db, s.sets, req, IndicatorSetLifecycle, "retire", nil)
 }
 
 // checkSet enters the tiers in national use where none are given, and refuses a set that cannot be scored by.

@@ -1,12 +1,7 @@
 package assessment
 
 import (
-	"strings"
-
-	"google.golang.org/protobuf/reflect/protoreflect"
-
 	"github.com/yizhen/yizhen/pkg/lifecycle"
-	"github.com/yizhen/yizhen/pkg/record"
 	assessmentv1 "github.com/yizhen/yizhen/proto/yizhen/assessment/v1"
 )
 
@@ -59,22 +54,4 @@ var AppealLifecycle = lifecycle.Table[assessmentv1.Appeal_State]{
 		{Verb: "dismiss", From: appealStates{assessmentv1.Appeal_STATE_FILED}, To: assessmentv1.Appeal_STATE_DISMISSED},
 		{Verb: "withdraw", From: appealStates{assessmentv1.Appeal_STATE_FILED}, To: assessmentv1.Appeal_STATE_WITHDRAWN},
 	},
-}
-
-// needsReason has the verbs that the contract wants a reason for.
-var needsReason = map[string]bool{"retire": true, "reopen": true, "cancel": true, "accept": true, "dismiss": true}
-
-// advance returns the state that a step leads to, or the fault that says why it cannot be taken.
-func advance[S protoreflect.Enum](life lifecycle.Table[S], from S, verb string, req record.StepRequest) (S, error) {
-	if needsReason[verb] && strings.TrimSpace(req.GetReason()) == "" {
-		return from, reasonRequired(verb)
-	}
-	if err := checkDocuments("documents", req.GetDocuments()); err != nil {
-		return from, err
-	}
-	next, err := life.Next(from, verb)
-	if err != nil {
-		return from, stepFault(req.GetName(), err)
-	}
-	return next, nil
 }

@@ -2,15 +2,17 @@ package assessment
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
+	"github.com/yizhen/yizhen/pkg/fault"
+	"github.com/yizhen/yizhen/pkg/journal"
+	"github.com/yizhen/yizhen/pkg/store"
 	assessmentv1 "github.com/yizhen/yizhen/proto/yizhen/assessment/v1"
 	fundv1 "github.com/yizhen/yizhen/proto/yizhen/fund/v1"
 	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
@@ -93,7 +95,7 @@ func steady(ctx context.Context, from source, read func(context.Context) error) 
 	for range maxAttempts {
 		head, err := from.journal.GetHead(ctx, &journalv1.GetHeadRequest{Name: "journals/" + from.service})
 		if err != nil {
-			return nil, peerFault(from.service, err)
+			return nil, fault.PeerUnavailable(from.service, err)
 		}
 		pin := &assessmentv1.JournalPin{Service: from.service, Revision: head.GetRevision(), Hash: head.GetHash()}
 		if err := read(ctx); err != nil {
@@ -117,7 +119,7 @@ func movedSince(ctx context.Context, from source, revision int64) (bool, error) 
 	for range maxNews {
 		res, err := from.journal.ListChanges(ctx, req)
 		if err != nil {
-			return false, peerFault(from.service, err)
+			return false, fault.PeerUnavailable(from.service, err)
 		}
 		for _, c := range res.GetChanges() {
 			if strings.HasPrefix(c.GetResource(), from.rows) {
@@ -131,13 +133,14 @@ func movedSince(ctx context.Context, from source, revision int64) (bool, error) 
 	return true, nil
 }
 
-// every reads all pages of a list.
+// every reads all pages of a list. Also a page that is refused is none of the caller's doing: the suite's own credential is
+// at fault.
 func every[Row any](service, rows string, page func(token string) ([]Row, string, error)) ([]Row, error) {
 	var all []Row
 	for token := ""; ; {
 		some, next, err := page(token)
 		if err != nil {
-			return nil, peerFault(service, err)
+			return nil, fault.PeerUnavailable(service, err)
 		}
 		if all = append(all, some...); len(all) > maxRows {
 			return nil, sourceTooLarge(rows, maxRows)
@@ -231,14 +234,11 @@ func (s *Server) readRegistry(ctx context.Context, period string, seen *records)
 
 // readReport reads a report with the change that proves it; nil if there is none.
 func (s *Server) readReport(ctx context.Context, name string) (*journalv1.Change, error) {
-	change, err := s.peers.TownJournal.GetLatestChange(ctx, &journalv1.GetLatestChangeRequest{Name: "journals/town", Resource: name})
-	if status.Code(err) == codes.NotFound || err == nil && change.GetAfter() == nil {
+	change, err := journal.Ask(ctx, s.peers.TownJournal, "town", name)
+	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, peerFault("town", err)
-	}
-	return change, nil
+	return change, err
 }
 
 func reportName(town, period string) string { return town + "/reports/" + period }

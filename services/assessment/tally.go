@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/yizhen/yizhen/pkg/journal"
 	assessmentv1 "github.com/yizhen/yizhen/proto/yizhen/assessment/v1"
 	fundv1 "github.com/yizhen/yizhen/proto/yizhen/fund/v1"
 	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
@@ -145,7 +146,7 @@ func published(change *journalv1.Change) (*townv1.Figures, *typev1.Evidence, err
 	if err := change.GetAfter().UnmarshalTo(report); err != nil {
 		return nil, nil, fmt.Errorf("revision %d of the town service: %w", change.GetRevision(), err)
 	}
-	proof := evidenceOf("town", change)
+	proof := journal.EvidenceOf(change)
 	all := report.GetPublications()
 	if len(all) == 0 {
 		return nil, proof, nil

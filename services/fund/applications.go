@@ -1,27 +1,18 @@
 package fund
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
-
-	"google.golang.org/genproto/googleapis/type/date"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/yizhen/yizhen/pkg/authz"
 	"github.com/yizhen/yizhen/pkg/civil"
-	"github.com/yizhen/yizhen/pkg/fault"
 	"github.com/yizhen/yizhen/pkg/journal"
 	"github.com/yizhen/yizhen/pkg/lifecycle"
+	"github.com/yizhen/yizhen/pkg/notice"
 	"github.com/yizhen/yizhen/pkg/record"
 	"github.com/yizhen/yizhen/pkg/store"
-	"github.com/yizhen/yizhen/pkg/uscc"
-	"github.com/yizhen/yizhen/pkg/workday"
 	fundv1 "github.com/yizhen/yizhen/proto/yizhen/fund/v1"
-	townv1 "github.com/yizhen/yizhen/proto/yizhen/town/v1"
 	"github.com/yizhen/yizhen/services/fund/grant"
 	"github.com/yizhen/yizhen/services/fund/ledger"
 )
@@ -66,7 +57,7 @@ func (s *Server) ListApplications(ctx context.Context, req *fundv1.ListApplicati
 func (s *Server) UpdateApplication(ctx context.Context, req *fundv1.UpdateApplicationRequest) (*fundv1.Application, error) {
 	return record.Patch(ctx, s.db, s.applications, req, req.GetApplication(), func(tx *journal.Tx, before, after *fundv1.Application) error {
 		if before.GetState() != draft {
-			return notADraft(before.GetName(), lifecycle.Name(before.GetState()))
+			return record.NotEditable(before.GetName(), before.GetState())
 		}
 		return s.checkApplication(tx, after)
 	})
@@ -74,15 +65,14 @@ func (s *Server) UpdateApplication(ctx context.Context, req *fundv1.UpdateApplic
 
 // checkApplication holds a draft against the rules that concern more than one field or more than one application.
 func (s *Server) checkApplication(r store.Reader, a *fundv1.Application) error {
-	division := authz.DivisionOf(a.GetName())
-	switch {
-	case authz.DivisionOf(a.GetTown()) != division:
-		return divisionMismatch("application.town", lastID(a.GetName()), a.GetTown())
-	case authz.DivisionOf(a.GetProject()) != division:
-		return divisionMismatch("application.project", lastID(a.GetName()), a.GetProject())
+	if err := record.CheckDivision("application.town", a.GetTown(), a.GetName()); err != nil {
+		return err
 	}
-	if err := uscc.Check(a.GetEnterpriseCode()); err != nil {
-		return creditCodeInvalid(err)
+	if err := record.CheckDivision("application.project", a.GetProject(), a.GetName()); err != nil {
+		return err
+	}
+	if err := record.CheckCreditCode("application.enterprise_code", a.GetEnterpriseCode()); err != nil {
+		return err
 	}
 	for _, sha256 := range a.GetEvidenceSha256S() {
 		if other, err := s.another(r, applicationsByEvidence.Name, sha256, a); err != nil {
@@ -114,10 +104,7 @@ func (s *Server) another(r store.Reader, index, value string, than *fundv1.Appli
 
 // SubmitApplication implements the SpecialFund service.
 func (s *Server) SubmitApplication(ctx context.Context, req *fundv1.SubmitApplicationRequest) (*fundv1.Application, error) {
-	return record.Step(ctx, s.db, s.applications, req, func(tx *journal.Tx, a *fundv1.Application) error {
-		if err := advance(ctx, tx, req, ApplicationLifecycle, "submit", &a.State, &a.Decisions); err != nil {
-			return err
-		}
+	return record.Follow(ctx, s.db, s.applications, req, ApplicationLifecycle, "submit", func(tx *journal.Tx, a *fundv1.Application) error {
 		c, err := record.Load(tx, s.calls, a.GetCall())
 		if err != nil {
 			return err
@@ -132,10 +119,7 @@ func (s *Server) SubmitApplication(ctx context.Context, req *fundv1.SubmitApplic
 
 // CheckApplication implements the SpecialFund service.
 func (s *Server) CheckApplication(ctx context.Context, req *fundv1.CheckApplicationRequest) (*fundv1.Application, error) {
-	return record.Step(ctx, s.db, s.applications, req, func(tx *journal.Tx, a *fundv1.Application) error {
-		if err := advance(ctx, tx, req, ApplicationLifecycle, "check", &a.State, &a.Decisions); err != nil {
-			return err
-		}
+	return record.Follow(ctx, s.db, s.applications, req, ApplicationLifecycle, "check", func(tx *journal.Tx, a *fundv1.Application) error {
 		c, err := record.Load(tx, s.calls, a.GetCall())
 		if err != nil {
 			return err
@@ -150,10 +134,7 @@ func (s *Server) CheckApplication(ctx context.Context, req *fundv1.CheckApplicat
 
 // ReviewApplication implements the SpecialFund service.
 func (s *Server) ReviewApplication(ctx context.Context, req *fundv1.ReviewApplicationRequest) (*fundv1.Application, error) {
-	return record.Step(ctx, s.db, s.applications, req, func(tx *journal.Tx, a *fundv1.Application) error {
-		if err := advance(ctx, tx, req, ApplicationLifecycle, "review", &a.State, &a.Decisions); err != nil {
-			return err
-		}
+	return record.Follow(ctx, s.db, s.applications, req, ApplicationLifecycle, "review", func(tx *journal.Tx, a *fundv1.Application) error {
 		points, err := countedPoints(req.GetScores())
 		if err != nil {
 			return err
@@ -181,56 +162,27 @@ func countedPoints(scores []*fundv1.ExpertScore) (points []int32, err error) {
 	return points, nil
 }
 
-// minNoticeDays is the fewest working days that a public notice lasts.
-const minNoticeDays = 5
-
-// AnnounceApplication implements the SpecialFund service.
+// AnnounceApplication implements the SpecialFund service. What the town registry answers, or that it does not, is only told
+// if the step is permitted.
 func (s *Server) AnnounceApplication(ctx context.Context, req *fundv1.AnnounceApplicationRequest) (*fundv1.Application, error) {
-	days := int(cmp.Or(req.GetNoticeWorkingDays(), minNoticeDays))
-	if days < minNoticeDays {
-		return nil, noticeTooShort()
+	days, err := notice.Days(req.GetNoticeWorkingDays())
+	if err != nil {
+		return nil, err
 	}
-	start := civil.DateOf(s.db.Now())
-	end, uncounted := s.lastWorkday(ctx, start, days)
-	return record.Step(ctx, s.db, s.applications, req, func(tx *journal.Tx, a *fundv1.Application) error {
-		if err := advance(ctx, tx, req, ApplicationLifecycle, "announce", &a.State, &a.Decisions); err != nil {
-			return err
-		}
-		a.NoticeStartDate, a.NoticeEndDate = start, end
+	period, uncounted := record.Ask(ctx, s.db, req, func() (notice.Period, error) {
+		return notice.Count(ctx, s.town, civil.DateOf(s.db.Now()), days)
+	})
+	return record.Follow(ctx, s.db, s.applications, req, ApplicationLifecycle, "announce", func(_ *journal.Tx, a *fundv1.Application) error {
+		a.NoticeStartDate, a.NoticeEndDate, a.CalendarEvidence = period.First, period.Last, period.Calendars
 		return uncounted
 	})
 }
 
-// lastWorkday returns the n-th working day from first on, by the holiday calendars of the town registry.
-func (s *Server) lastWorkday(ctx context.Context, first *date.Date, n int) (*date.Date, error) {
-	var calendar workday.Calendar
-	for {
-		last, err := calendar.LastOf(first, n)
-		var missing *workday.MissingYearError
-		if !errors.As(err, &missing) {
-			return last, err
-		}
-		year, err := s.town.GetHolidayCalendar(ctx, &townv1.GetHolidayCalendarRequest{
-			Name: fmt.Sprintf("holidayCalendars/%04d", missing.Year),
-		})
-		switch {
-		case status.Code(err) == codes.NotFound:
-			return nil, calendarNotLoaded(missing.Year)
-		case err != nil:
-			return nil, fault.PeerUnavailable("town", err)
-		}
-		calendar.Load(missing.Year, year.GetHolidays(), year.GetMakeUpWorkdays())
-	}
-}
-
 // ApproveApplication implements the SpecialFund service.
 func (s *Server) ApproveApplication(ctx context.Context, req *fundv1.ApproveApplicationRequest) (*fundv1.Application, error) {
-	return record.Step(ctx, s.db, s.applications, req, func(tx *journal.Tx, a *fundv1.Application) error {
-		if err := advance(ctx, tx, req, ApplicationLifecycle, "approve", &a.State, &a.Decisions); err != nil {
+	return record.Follow(ctx, s.db, s.applications, req, ApplicationLifecycle, "approve", func(tx *journal.Tx, a *fundv1.Application) error {
+		if err := notice.CheckOver(a.GetName(), "approve", a.GetNoticeEndDate(), civil.DateOf(tx.Now())); err != nil {
 			return err
-		}
-		if civil.Compare(civil.DateOf(tx.Now()), a.GetNoticeEndDate()) <= 0 {
-			return noticeRunning(a.GetNoticeEndDate())
 		}
 		c, err := record.Load(tx, s.calls, a.GetCall())
 		if err != nil {
@@ -304,7 +256,7 @@ func (s *Server) AwardApplication(ctx context.Context, req *fundv1.AwardApplicat
 		if err := record.CheckETag(a, req.GetEtag()); err != nil {
 			return nil, err
 		}
-		if err := advance(ctx, tx, req, ApplicationLifecycle, "award", &a.State, &a.Decisions); err != nil {
+		if err := record.Advance(ctx, tx, req, ApplicationLifecycle, "award", a); err != nil {
 			return nil, err
 		}
 		c, err := record.Load(tx, s.calls, a.GetCall())
@@ -326,30 +278,22 @@ func (s *Server) AwardApplication(ctx context.Context, req *fundv1.AwardApplicat
 // ReturnApplication implements the SpecialFund service. What the county and the experts found is gone with it: it is found
 // anew.
 func (s *Server) ReturnApplication(ctx context.Context, req *fundv1.ReturnApplicationRequest) (*fundv1.Application, error) {
-	if req.GetReason() == "" {
-		return nil, reasonRequired()
-	}
 	return record.Step(ctx, s.db, s.applications, req, func(tx *journal.Tx, a *fundv1.Application) error {
 		a.VerifiedInvestmentFen, a.Scores, a.AverageScore = 0, nil, ""
-		return advance(ctx, tx, req, ApplicationLifecycle, "return", &a.State, &a.Decisions)
+		return record.Advance(ctx, tx, req, ApplicationLifecycle, "return", a)
 	})
 }
 
 // RejectApplication implements the SpecialFund service.
 func (s *Server) RejectApplication(ctx context.Context, req *fundv1.RejectApplicationRequest) (*fundv1.Application, error) {
-	if req.GetReason() == "" {
-		return nil, reasonRequired()
-	}
-	return record.Step(ctx, s.db, s.applications, req, func(tx *journal.Tx, a *fundv1.Application) error {
-		return advance(ctx, tx, req, ApplicationLifecycle, "reject", &a.State, &a.Decisions)
-	})
+	return record.Follow(ctx, s.db, s.applications, req, ApplicationLifecycle, "reject", nil)
 }
 
 // WithdrawApplication implements the SpecialFund service.
 func (s *Server) WithdrawApplication(ctx context.Context, req *fundv1.WithdrawApplicationRequest) (*fundv1.Application, error) {
 	return record.Step(ctx, s.db, s.applications, req, func(tx *journal.Tx, a *fundv1.Application) error {
 		was := a.GetState()
-		if err := advance(ctx, tx, req, ApplicationLifecycle, "withdraw", &a.State, &a.Decisions); err != nil {
+		if err := record.Advance(ctx, tx, req, ApplicationLifecycle, "withdraw", a); err != nil {
 			return err
 		}
 		if was != approved {

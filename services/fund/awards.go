@@ -2,18 +2,15 @@ package fund
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
 	"github.com/yizhen/yizhen/pkg/authz"
-	"github.com/yizhen/yizhen/pkg/fault"
 	"github.com/yizhen/yizhen/pkg/journal"
 	"github.com/yizhen/yizhen/pkg/lifecycle"
 	"github.com/yizhen/yizhen/pkg/record"
+	"github.com/yizhen/yizhen/pkg/store"
 	fundv1 "github.com/yizhen/yizhen/proto/yizhen/fund/v1"
-	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
 	projectv1 "github.com/yizhen/yizhen/proto/yizhen/project/v1"
 	typev1 "github.com/yizhen/yizhen/proto/yizhen/type/v1"
 	"github.com/yizhen/yizhen/services/fund/grant"
@@ -98,11 +95,10 @@ func (s *Server) ListTranches(ctx context.Context, req *fundv1.ListTranchesReque
 
 // ProveTranche implements the SpecialFund service.
 func (s *Server) ProveTranche(ctx context.Context, req *fundv1.ProveTrancheRequest) (*fundv1.Tranche, error) {
-	evidence, unproven := s.evidence(ctx, req.GetName())
-	return record.Step(ctx, s.db, s.tranches, req, func(tx *journal.Tx, t *fundv1.Tranche) error {
-		if err := advance(ctx, tx, req, TrancheLifecycle, "prove", &t.State, &t.Decisions); err != nil {
-			return err
-		}
+	evidence, unproven := record.Ask(ctx, s.db, req, func() (*typev1.Evidence, error) {
+		return s.evidence(ctx, req.GetName())
+	})
+	return record.Follow(ctx, s.db, s.tranches, req, TrancheLifecycle, "prove", func(tx *journal.Tx, t *fundv1.Tranche) error {
 		if unproven != nil {
 			return unproven
 		}
@@ -122,16 +118,12 @@ func (s *Server) evidence(ctx context.Context, tranche string) (*typev1.Evidence
 	if err != nil || t.GetMilestone() == "" {
 		return nil, err
 	}
-	change, err := s.project.GetLatestChange(ctx, &journalv1.GetLatestChangeRequest{
-		Name: "journals/project", Resource: t.GetMilestone(),
-	})
-	switch {
-	case status.Code(err) == codes.NotFound:
+	change, err := journal.Ask(ctx, s.project, "project", t.GetMilestone())
+	if errors.Is(err, store.ErrNotFound) {
 		return nil, milestoneNotAccepted(t.GetMilestone(), missing)
-	case err != nil: // also a refusal: the word that is needed is not given
-		return nil, fault.PeerUnavailable("project", err)
-	case change.GetAfter() == nil:
-		return nil, milestoneNotAccepted(t.GetMilestone(), missing)
+	}
+	if err != nil {
+		return nil, err
 	}
 	m := &projectv1.Milestone{}
 	if err := change.GetAfter().UnmarshalTo(m); err != nil {
@@ -140,9 +132,7 @@ func (s *Server) evidence(ctx context.Context, tranche string) (*typev1.Evidence
 	if m.GetState() != projectv1.Milestone_STATE_ACCEPTED {
 		return nil, milestoneNotAccepted(t.GetMilestone(), lifecycle.Name(m.GetState()))
 	}
-	return &typev1.Evidence{
-		Service: "project", Resource: t.GetMilestone(), Revision: change.GetRevision(), Hash: change.GetHash(),
-	}, nil
+	return journal.EvidenceOf(change), nil
 }
 
 // missing is where a milestone stands that the project service does not have.
@@ -150,15 +140,12 @@ const missing = "MISSING"
 
 // CutTranche implements the SpecialFund service.
 func (s *Server) CutTranche(ctx context.Context, req *fundv1.CutTrancheRequest) (*fundv1.Tranche, error) {
-	if req.GetReason() == "" {
-		return nil, reasonRequired()
-	}
 	return record.Step(ctx, s.db, s.tranches, req, func(tx *journal.Tx, t *fundv1.Tranche) error {
 		move := ledger.CutPending
 		if t.GetState() == fundv1.Tranche_STATE_PAYABLE {
 			move = ledger.CutPayable
 		}
-		if err := advance(ctx, tx, req, TrancheLifecycle, "cut", &t.State, &t.Decisions); err != nil {
+		if err := record.Advance(ctx, tx, req, TrancheLifecycle, "cut", t); err != nil {
 			return err
 		}
 		if t.GetDisbursement() != "" {

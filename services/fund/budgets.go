@@ -41,7 +41,7 @@ func (s *Server) ListBudgets(ctx context.Context, req *fundv1.ListBudgetsRequest
 func (s *Server) UpdateBudget(ctx context.Context, req *fundv1.UpdateBudgetRequest) (*fundv1.Budget, error) {
 	return record.Patch(ctx, s.db, s.budgets, req, req.GetBudget(), func(_ *journal.Tx, before, after *fundv1.Budget) error {
 		if before.GetState() != fundv1.Budget_STATE_DRAFT {
-			return notADraft(before.GetName(), lifecycle.Name(before.GetState()))
+			return record.NotEditable(before.GetName(), before.GetState())
 		}
 		return sumSources(after)
 	})
@@ -49,19 +49,14 @@ func (s *Server) UpdateBudget(ctx context.Context, req *fundv1.UpdateBudgetReque
 
 // AdoptBudget implements the SpecialFund service.
 func (s *Server) AdoptBudget(ctx context.Context, req *fundv1.AdoptBudgetRequest) (*fundv1.Budget, error) {
-	return record.Step(ctx, s.db, s.budgets, req, func(tx *journal.Tx, b *fundv1.Budget) error {
-		if err := advance(ctx, tx, req, BudgetLifecycle, "adopt", &b.State, &b.Decisions); err != nil {
-			return err
-		}
+	return record.Follow(ctx, s.db, s.budgets, req, BudgetLifecycle, "adopt", func(tx *journal.Tx, b *fundv1.Budget) error {
 		return s.post(ctx, tx, ledger.Adopt, b.GetName(), b.GetName(), b.GetTotalFen())
 	})
 }
 
 // CloseBudget implements the SpecialFund service.
 func (s *Server) CloseBudget(ctx context.Context, req *fundv1.CloseBudgetRequest) (*fundv1.Budget, error) {
-	return record.Step(ctx, s.db, s.budgets, req, func(tx *journal.Tx, b *fundv1.Budget) error {
-		return advance(ctx, tx, req, BudgetLifecycle, "close", &b.State, &b.Decisions)
-	})
+	return record.Follow(ctx, s.db, s.budgets, req, BudgetLifecycle, "close", nil)
 }
 
 // sumSources works out the total of a budget.

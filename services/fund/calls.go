@@ -6,8 +6,8 @@ import (
 	"google.golang.org/genproto/googleapis/type/date"
 
 	"github.com/yizhen/yizhen/pkg/civil"
+	"github.com/yizhen/yizhen/pkg/fault"
 	"github.com/yizhen/yizhen/pkg/journal"
-	"github.com/yizhen/yizhen/pkg/lifecycle"
 	"github.com/yizhen/yizhen/pkg/record"
 	fundv1 "github.com/yizhen/yizhen/proto/yizhen/fund/v1"
 )
@@ -48,7 +48,7 @@ func (s *Server) ListCalls(ctx context.Context, req *fundv1.ListCallsRequest) (*
 func (s *Server) UpdateCall(ctx context.Context, req *fundv1.UpdateCallRequest) (*fundv1.Call, error) {
 	return record.Patch(ctx, s.db, s.calls, req, req.GetCall(), func(_ *journal.Tx, before, after *fundv1.Call) error {
 		if before.GetState() != fundv1.Call_STATE_DRAFT {
-			return notADraft(before.GetName(), lifecycle.Name(before.GetState()))
+			return record.NotEditable(before.GetName(), before.GetState())
 		}
 		return checkCall(after)
 	})
@@ -56,16 +56,12 @@ func (s *Server) UpdateCall(ctx context.Context, req *fundv1.UpdateCallRequest) 
 
 // OpenCall implements the SpecialFund service.
 func (s *Server) OpenCall(ctx context.Context, req *fundv1.OpenCallRequest) (*fundv1.Call, error) {
-	return record.Step(ctx, s.db, s.calls, req, func(tx *journal.Tx, c *fundv1.Call) error {
-		return advance(ctx, tx, req, CallLifecycle, "open", &c.State, &c.Decisions)
-	})
+	return record.Follow(ctx, s.db, s.calls, req, CallLifecycle, "open", nil)
 }
 
 // CloseCall implements the SpecialFund service.
 func (s *Server) CloseCall(ctx context.Context, req *fundv1.CloseCallRequest) (*fundv1.Call, error) {
-	return record.Step(ctx, s.db, s.calls, req, func(tx *journal.Tx, c *fundv1.Call) error {
-		return advance(ctx, tx, req, CallLifecycle, "close", &c.State, &c.Decisions)
-	})
+	return record.Follow(ctx, s.db, s.calls, req, CallLifecycle, "close", nil)
 }
 
 // checkCall holds a call against the rules that concern several of its fields.
@@ -87,9 +83,9 @@ func checkCall(c *fundv1.Call) error {
 func checkPeriod(startField string, start *date.Date, endField string, end *date.Date) error {
 	switch {
 	case !civil.Valid(start):
-		return notADay(startField)
+		return fault.NotADate(startField)
 	case !civil.Valid(end):
-		return notADay(endField)
+		return fault.NotADate(endField)
 	case civil.Compare(end, start) < 0:
 		return datesReversed(startField, endField)
 	}

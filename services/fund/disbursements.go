@@ -9,6 +9,7 @@ import (
 	"github.com/yizhen/yizhen/pkg/authn"
 	"github.com/yizhen/yizhen/pkg/authz"
 	"github.com/yizhen/yizhen/pkg/civil"
+	"github.com/yizhen/yizhen/pkg/fault"
 	"github.com/yizhen/yizhen/pkg/journal"
 	"github.com/yizhen/yizhen/pkg/lifecycle"
 	"github.com/yizhen/yizhen/pkg/record"
@@ -23,8 +24,8 @@ func (s *Server) CreateDisbursement(ctx context.Context, req *fundv1.CreateDisbu
 		d := record.New(req.GetDisbursement(), "disbursements/"+req.GetDisbursementId())
 		d.State = DisbursementLifecycle.Initial
 		d.Maker = authn.FromContext(ctx).Name
-		if authz.DivisionOf(d.GetTranche()) != authz.DivisionOf(d.GetName()) {
-			return nil, divisionMismatch("disbursement.tranche", req.GetDisbursementId(), d.GetTranche())
+		if err := record.CheckDivision("disbursement.tranche", d.GetTranche(), d.GetName()); err != nil {
+			return nil, err
 		}
 		t, err := record.Refer(tx, s.tranches, "disbursement.tranche", d.GetTranche())
 		switch {
@@ -65,7 +66,7 @@ func (s *Server) UpdateDisbursement(ctx context.Context, req *fundv1.UpdateDisbu
 		case before.GetMaker() != authn.FromContext(ctx).Name:
 			return notTheMaker(before.GetName(), before.GetMaker())
 		case before.GetState() != prepared:
-			return notADraft(before.GetName(), lifecycle.Name(before.GetState()))
+			return record.NotEditable(before.GetName(), before.GetState())
 		}
 		return nil
 	})
@@ -73,10 +74,7 @@ func (s *Server) UpdateDisbursement(ctx context.Context, req *fundv1.UpdateDisbu
 
 // CheckDisbursement implements the SpecialFund service.
 func (s *Server) CheckDisbursement(ctx context.Context, req *fundv1.CheckDisbursementRequest) (*fundv1.Disbursement, error) {
-	return record.Step(ctx, s.db, s.disbursements, req, func(tx *journal.Tx, d *fundv1.Disbursement) (err error) {
-		if err := advance(ctx, tx, req, DisbursementLifecycle, "check", &d.State, &d.Decisions); err != nil {
-			return err
-		}
+	return record.Follow(ctx, s.db, s.disbursements, req, DisbursementLifecycle, "check", func(tx *journal.Tx, d *fundv1.Disbursement) (err error) {
 		d.Checker, err = newPrincipal(ctx, d)
 		return err
 	})
@@ -84,10 +82,7 @@ func (s *Server) CheckDisbursement(ctx context.Context, req *fundv1.CheckDisburs
 
 // SendDisbursement implements the SpecialFund service.
 func (s *Server) SendDisbursement(ctx context.Context, req *fundv1.SendDisbursementRequest) (*fundv1.Disbursement, error) {
-	return record.Step(ctx, s.db, s.disbursements, req, func(tx *journal.Tx, d *fundv1.Disbursement) (err error) {
-		if err := advance(ctx, tx, req, DisbursementLifecycle, "send", &d.State, &d.Decisions); err != nil {
-			return err
-		}
+	return record.Follow(ctx, s.db, s.disbursements, req, DisbursementLifecycle, "send", func(tx *journal.Tx, d *fundv1.Disbursement) (err error) {
 		if d.Sender, err = newPrincipal(ctx, d); err != nil {
 			return err
 		}
@@ -117,7 +112,7 @@ func (s *Server) ConfirmDisbursement(ctx context.Context, req *fundv1.ConfirmDis
 			d.Decisions = append(d.Decisions, record.Decide(ctx, tx, "confirm", req))
 			return nil
 		}
-		if err := advance(ctx, tx, req, DisbursementLifecycle, "confirm", &d.State, &d.Decisions); err != nil {
+		if err := record.Advance(ctx, tx, req, DisbursementLifecycle, "confirm", d); err != nil {
 			return err
 		}
 		return s.follow(ctx, tx, req, "confirm", d, ledger.Confirm)
@@ -136,7 +131,7 @@ func (s *Server) ReturnDisbursement(ctx context.Context, req *fundv1.ReturnDisbu
 		if d.GetState() == fundv1.Disbursement_STATE_PAID {
 			move = ledger.ReturnPaid
 		}
-		if err := advance(ctx, tx, req, DisbursementLifecycle, "return", &d.State, &d.Decisions); err != nil {
+		if err := record.Advance(ctx, tx, req, DisbursementLifecycle, "return", d); err != nil {
 			return err
 		}
 		return s.follow(ctx, tx, req, "return", d, move)
@@ -145,10 +140,7 @@ func (s *Server) ReturnDisbursement(ctx context.Context, req *fundv1.ReturnDisbu
 
 // CancelDisbursement implements the SpecialFund service.
 func (s *Server) CancelDisbursement(ctx context.Context, req *fundv1.CancelDisbursementRequest) (*fundv1.Disbursement, error) {
-	return record.Step(ctx, s.db, s.disbursements, req, func(tx *journal.Tx, d *fundv1.Disbursement) error {
-		if err := advance(ctx, tx, req, DisbursementLifecycle, "cancel", &d.State, &d.Decisions); err != nil {
-			return err
-		}
+	return record.Follow(ctx, s.db, s.disbursements, req, DisbursementLifecycle, "cancel", func(tx *journal.Tx, d *fundv1.Disbursement) error {
 		t, err := record.Load(tx, s.tranches, d.GetTranche())
 		if err != nil {
 			return err
@@ -165,7 +157,7 @@ func (s *Server) follow(ctx context.Context, tx *journal.Tx, req record.StepRequ
 	if err != nil {
 		return err
 	}
-	if err := advance(ctx, tx, req, TrancheLifecycle, verb, &t.State, &t.Decisions); err != nil {
+	if err := record.Advance(ctx, tx, req, TrancheLifecycle, verb, t); err != nil {
 		return err
 	}
 	if t.GetState() == fundv1.Tranche_STATE_PAYABLE {
@@ -244,7 +236,7 @@ func bankDay(tx *journal.Tx, field string, said *date.Date) (*date.Date, error) 
 	case said == nil:
 		return today, nil
 	case !civil.Valid(said):
-		return nil, notADay(field)
+		return nil, fault.NotADate(field)
 	case civil.Compare(said, today) > 0:
 		return nil, dateInFuture(field, said)
 	}

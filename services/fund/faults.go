@@ -10,7 +10,6 @@ import (
 
 	"github.com/yizhen/yizhen/pkg/civil"
 	"github.com/yizhen/yizhen/pkg/fault"
-	"github.com/yizhen/yizhen/pkg/uscc"
 	fundv1 "github.com/yizhen/yizhen/proto/yizhen/fund/v1"
 	typev1 "github.com/yizhen/yizhen/proto/yizhen/type/v1"
 	"github.com/yizhen/yizhen/services/fund/grant"
@@ -20,19 +19,6 @@ import (
 // This file makes every error that is this service's own. Reasons stand in proto/yizhen/fund/v1/reasons.proto.
 
 func fen(n int64) string { return strconv.FormatInt(n, 10) }
-
-func divisionMismatch(field, id, named string) error {
-	return fault.New(codes.InvalidArgument, fundv1.Reason_REASON_DIVISION_MISMATCH,
-		"字段 "+field+" 所指的 "+named+" 与标识 "+id+" 不在同一区划；请使用该区划开头的标识",
-		fmt.Sprintf("%s names %s, in another division than the identifier %s: use an identifier of that division", field, named, id),
-		fault.With("resource", named), fault.Field(field, "lies in another division than the identifier"))
-}
-
-func notADraft(name, state string) error {
-	return fault.New(codes.FailedPrecondition, fundv1.Reason_REASON_NOT_A_DRAFT,
-		name+" 当前状态为 "+state+"，不能再修改", name+" is "+state+" and cannot be edited any more",
-		fault.With("resource", name), fault.With("state", state))
-}
 
 func budgetNotAdopted(name, state string) error {
 	return fault.New(codes.FailedPrecondition, fundv1.Reason_REASON_BUDGET_NOT_ADOPTED,
@@ -89,19 +75,6 @@ func duplicateProject(other, project string, action typev1.Action) error {
 		fault.With("application", other), fault.Field("application.project", "has an application in the same action"))
 }
 
-func creditCodeInvalid(err error) error {
-	rule, zh := "form", "应为 18 位数字或大写字母（不含 I、O、S、V、Z）"
-	switch {
-	case errors.Is(err, uscc.ErrOrganisationCheck):
-		rule, zh = "organisation_check", "第 17 位与第 9 至 16 位的组织机构代码（GB 11714）不符"
-	case errors.Is(err, uscc.ErrCheck):
-		rule, zh = "check", "第 18 位校验码与前 17 位不符"
-	}
-	return fault.New(codes.InvalidArgument, fundv1.Reason_REASON_CREDIT_CODE_INVALID,
-		"统一社会信用代码不符合 GB 32100："+zh, err.Error(),
-		fault.With("rule", rule), fault.Field("application.enterprise_code", err.Error()))
-}
-
 func verifiedInvestmentRequired() error {
 	return fault.New(codes.InvalidArgument, fundv1.Reason_REASON_VERIFIED_INVESTMENT_REQUIRED,
 		"此申报通知以核定投资为基数；请填写核定投资额", "the call goes by verified investment: give what was verified",
@@ -111,27 +84,6 @@ func verifiedInvestmentRequired() error {
 func scoresRequired(problemZH, problem string) error {
 	return fault.New(codes.InvalidArgument, fundv1.Reason_REASON_SCORES_REQUIRED,
 		"专家评分有误："+problemZH, "the scores do not do: "+problem, fault.Field("scores", problem))
-}
-
-func noticeTooShort() error {
-	least := strconv.Itoa(minNoticeDays)
-	return fault.New(codes.InvalidArgument, fundv1.Reason_REASON_NOTICE_TOO_SHORT,
-		"公示期不得少于 "+least+" 个工作日", "a public notice lasts at least "+least+" working days",
-		fault.Field("notice_working_days", "is less than "+least))
-}
-
-func noticeRunning(end *date.Date) error {
-	day := civil.Text(end)
-	return fault.New(codes.FailedPrecondition, fundv1.Reason_REASON_NOTICE_RUNNING,
-		"公示期至 "+day+" 届满，届满后方可批准", "the public notice runs to the end of "+day+": approve after that",
-		fault.With("notice_end_date", day))
-}
-
-func calendarNotLoaded(year int32) error {
-	y := fmt.Sprintf("%04d", year)
-	return fault.New(codes.FailedPrecondition, typev1.Reason_REASON_CALENDAR_NOT_LOADED,
-		y+" 年的节假日安排尚未录入，无法计算工作日", "the holiday calendar of "+y+" is not loaded: load it into the town registry",
-		fault.With("year", y))
 }
 
 // limitExceeded says which of a call's bounds an amount breaks.
@@ -176,11 +128,6 @@ func amountOverflow() error {
 		"金额之和超出 64 位整数的范围；未作任何更改", ledger.ErrOverflow.Error()+": nothing was done")
 }
 
-func reasonRequired() error {
-	return fault.New(codes.InvalidArgument, fundv1.Reason_REASON_REASON_REQUIRED,
-		"此操作须说明理由", "the step needs a reason", fault.Field("reason", "is required"))
-}
-
 func milestoneNotAccepted(milestone, state string) error {
 	return fault.New(codes.FailedPrecondition, fundv1.Reason_REASON_MILESTONE_NOT_ACCEPTED,
 		"里程碑 "+milestone+" 尚未验收通过（"+state+"）", milestone+" is not accepted; it is "+state,
@@ -200,7 +147,7 @@ func disbursementStands(tranche, disbursement string) error {
 }
 
 func samePrincipal(who, name string) error {
-	return fault.New(codes.PermissionDenied, fundv1.Reason_REASON_SAME_PRINCIPAL,
+	return fault.New(codes.PermissionDenied, typev1.Reason_REASON_SAME_PRINCIPAL,
 		who+" 已参与拨付单 "+name+"；制单、复核、发送须由三个不同的主体完成",
 		who+" has prepared or checked "+name+": three different principals prepare, check and send it",
 		fault.With("principal", who))
@@ -227,8 +174,4 @@ func notPaidSoMuch(award string, mostFen int64) error {
 func dateInFuture(field string, d *date.Date) error {
 	return fault.New(codes.InvalidArgument, fundv1.Reason_REASON_DATE_IN_FUTURE,
 		"日期 "+civil.Text(d)+" 尚未到来", civil.Text(d)+" lies in the future", fault.Field(field, "lies in the future"))
-}
-
-func notADay(field string) error {
-	return fault.InvalidField(field, "不是日历上的一天", "is not a day of the calendar")
 }

@@ -15,7 +15,6 @@ import (
 	fundv1 "github.com/yizhen/yizhen/proto/yizhen/fund/v1"
 	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
 	projectv1 "github.com/yizhen/yizhen/proto/yizhen/project/v1"
-	townv1 "github.com/yizhen/yizhen/proto/yizhen/town/v1"
 	typev1 "github.com/yizhen/yizhen/proto/yizhen/type/v1"
 )
 
@@ -43,7 +42,7 @@ func TestRequestIDs(t *testing.T) {
 	proof := &fundv1.ProveTrancheRequest{Name: award.GetName() + "/tranches/2", RequestId: "proof-1"}
 	proven := must(w.as(finance).ProveTranche(ctx, proof))
 	nobody := unreachable(t)
-	w.server = w.serve(journalv1.NewJournalClient(nobody), townv1.NewTownRegistryClient(nobody))
+	w.server = w.serve(journalv1.NewJournalClient(nobody), journalv1.NewJournalClient(nobody))
 	w.unchanged(func() {
 		if again := must(w.as(finance).ProveTranche(ctx, proof)); !proto.Equal(again, proven) {
 			t.Errorf("the second answer is %v, the first was %v", again, proven)

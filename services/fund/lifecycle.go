@@ -1,15 +1,8 @@
 package fund
 
 import (
-	"context"
-
-	"google.golang.org/protobuf/reflect/protoreflect"
-
-	"github.com/yizhen/yizhen/pkg/journal"
 	"github.com/yizhen/yizhen/pkg/lifecycle"
-	"github.com/yizhen/yizhen/pkg/record"
 	fundv1 "github.com/yizhen/yizhen/proto/yizhen/fund/v1"
-	typev1 "github.com/yizhen/yizhen/proto/yizhen/type/v1"
 )
 
 // The lives of the fund's resources, as the contract draws them.
@@ -124,14 +117,3 @@ const (
 func applications(states ...fundv1.Application_State) []fundv1.Application_State    { return states }
 func tranches(states ...fundv1.Tranche_State) []fundv1.Tranche_State                { return states }
 func disbursements(states ...fundv1.Disbursement_State) []fundv1.Disbursement_State { return states }
-
-// advance takes a step in a life: it moves the state as the table permits, and adds the record of the step.
-func advance[S protoreflect.Enum](ctx context.Context, tx *journal.Tx, req record.StepRequest, life lifecycle.Table[S], verb string, state *S, decisions *[]*typev1.Decision) error {
-	next, err := life.Next(*state, verb)
-	if err != nil {
-		return err
-	}
-	*state = next
-	*decisions = append(*decisions, record.Decide(ctx, tx, verb, req))
-	return nil
-}

@@ -10,7 +10,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/yizhen/yizhen/pkg/civil"
+	"github.com/yizhen/yizhen/pkg/journal"
 	fundv1 "github.com/yizhen/yizhen/proto/yizhen/fund/v1"
+	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
 	projectv1 "github.com/yizhen/yizhen/proto/yizhen/project/v1"
 	"github.com/yizhen/yizhen/services/fund"
 	"github.com/yizhen/yizhen/services/fund/ledger"
@@ -39,6 +41,10 @@ func TestGrantPath(t *testing.T) {
 	// Five working days from the 1st: 1, 2, 3, not the 6th which is a holiday, 7, 8.
 	if a.GetAverageScore() != "86.67" || a.GetAction() != 3 || civil.Text(a.GetNoticeEndDate()) != "2023-03-08" {
 		t.Errorf("announced: %v", a)
+	}
+	counted := must(w.town.GetLatestChange(ctx, &journalv1.GetLatestChangeRequest{Name: "journals/town", Resource: "holidayCalendars/2023"}))
+	if by := a.GetCalendarEvidence(); len(by) != 1 || !proto.Equal(by[0], journal.EvidenceOf(counted)) {
+		t.Errorf("counted by %v, want %v", by, counted)
 	}
 	w.afterNotice()
 	a = must(city.ApproveApplication(ctx, &fundv1.ApproveApplicationRequest{Name: name}))

@@ -4,9 +4,7 @@ import (
 	"context"
 
 	"github.com/yizhen/yizhen/pkg/authz"
-	"github.com/yizhen/yizhen/pkg/civil"
 	"github.com/yizhen/yizhen/pkg/journal"
-	"github.com/yizhen/yizhen/pkg/lifecycle"
 	"github.com/yizhen/yizhen/pkg/record"
 	fundv1 "github.com/yizhen/yizhen/proto/yizhen/fund/v1"
 	"github.com/yizhen/yizhen/services/fund/ledger"
@@ -17,10 +15,10 @@ func (s *Server) CreateRecovery(ctx context.Context, req *fundv1.CreateRecoveryR
 	return record.Do(ctx, s.db, req, func(tx *journal.Tx) (*fundv1.Recovery, error) {
 		r := record.New(req.GetRecovery(), "recoveries/"+req.GetRecoveryId())
 		r.State = RecoveryLifecycle.Initial
-		if authz.DivisionOf(r.GetAward()) != authz.DivisionOf(r.GetName()) {
-			return nil, divisionMismatch("recovery.award", req.GetRecoveryId(), r.GetAward())
+		if err := record.CheckDivision("recovery.award", r.GetAward(), r.GetName()); err != nil {
+			return nil, err
 		}
-		if err := checkDueDate(r); err != nil {
+		if err := record.CheckDate("recovery.due_date", r.GetDueDate()); err != nil {
 			return nil, err
 		}
 		award, err := record.Refer(tx, s.awards, "recovery.award", r.GetAward())
@@ -56,24 +54,17 @@ func (s *Server) ListRecoveries(ctx context.Context, req *fundv1.ListRecoveriesR
 func (s *Server) UpdateRecovery(ctx context.Context, req *fundv1.UpdateRecoveryRequest) (*fundv1.Recovery, error) {
 	return record.Patch(ctx, s.db, s.recoveries, req, req.GetRecovery(), func(_ *journal.Tx, before, after *fundv1.Recovery) error {
 		if before.GetState() != fundv1.Recovery_STATE_DEMANDED {
-			return notADraft(before.GetName(), lifecycle.Name(before.GetState()))
+			return record.NotEditable(before.GetName(), before.GetState())
 		}
-		return checkDueDate(after)
+		return record.CheckDate("recovery.due_date", after.GetDueDate())
 	})
-}
-
-func checkDueDate(r *fundv1.Recovery) error {
-	if r.GetDueDate() != nil && !civil.Valid(r.GetDueDate()) {
-		return notADay("recovery.due_date")
-	}
-	return nil
 }
 
 // ReceiveRecovery implements the SpecialFund service.
 func (s *Server) ReceiveRecovery(ctx context.Context, req *fundv1.ReceiveRecoveryRequest) (*fundv1.Recovery, error) {
 	number := (*fundv1.Recovery).GetBankReference
 	return takeReceipt(ctx, s.db, s.recoveries, req, number, func(tx *journal.Tx, r *fundv1.Recovery) (err error) {
-		if err := advance(ctx, tx, req, RecoveryLifecycle, "receive", &r.State, &r.Decisions); err != nil {
+		if err := record.Advance(ctx, tx, req, RecoveryLifecycle, "receive", r); err != nil {
 			return err
 		}
 		r.BankReference = req.GetBankReference()
@@ -95,13 +86,7 @@ func (s *Server) ReceiveRecovery(ctx context.Context, req *fundv1.ReceiveRecover
 
 // CancelRecovery implements the SpecialFund service.
 func (s *Server) CancelRecovery(ctx context.Context, req *fundv1.CancelRecoveryRequest) (*fundv1.Recovery, error) {
-	if req.GetReason() == "" {
-		return nil, reasonRequired()
-	}
-	return record.Step(ctx, s.db, s.recoveries, req, func(tx *journal.Tx, r *fundv1.Recovery) error {
-		if err := advance(ctx, tx, req, RecoveryLifecycle, "cancel", &r.State, &r.Decisions); err != nil {
-			return err
-		}
+	return record.Follow(ctx, s.db, s.recoveries, req, RecoveryLifecycle, "cancel", func(tx *journal.Tx, r *fundv1.Recovery) error {
 		award, err := record.Load(tx, s.awards, r.GetAward())
 		if err != nil {
 			return err

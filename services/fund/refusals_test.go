@@ -2,6 +2,7 @@ package fund_test
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,7 +19,6 @@ import (
 	fundv1 "github.com/yizhen/yizhen/proto/yizhen/fund/v1"
 	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
 	projectv1 "github.com/yizhen/yizhen/proto/yizhen/project/v1"
-	townv1 "github.com/yizhen/yizhen/proto/yizhen/town/v1"
 	typev1 "github.com/yizhen/yizhen/proto/yizhen/type/v1"
 )
 
@@ -120,23 +120,23 @@ func demand(award string, amount int64) *fundv1.CreateRecoveryRequest {
 }
 
 var refusals = []refusal{
-	{"town of another division", codes.InvalidArgument, fundv1.Reason_REASON_DIVISION_MISMATCH, "",
+	{"town of another division", codes.InvalidArgument, typev1.Reason_REASON_DIVISION_MISMATCH, "field=application.town",
 		createApplication(func(a *fundv1.Application) { a.Town = "towns/140522-silk" })},
-	{"project of another division", codes.InvalidArgument, fundv1.Reason_REASON_DIVISION_MISMATCH, "",
+	{"project of another division", codes.InvalidArgument, typev1.Reason_REASON_DIVISION_MISMATCH, "field=application.project",
 		createApplication(func(a *fundv1.Application) { a.Project = "projects/140522-mill" })},
-	{"tranche of another division", codes.InvalidArgument, fundv1.Reason_REASON_DIVISION_MISMATCH, "",
+	{"tranche of another division", codes.InvalidArgument, typev1.Reason_REASON_DIVISION_MISMATCH, "field=disbursement.tranche",
 		disbursed(func(w *world, tranche string) func() error {
 			return func() error {
 				return call(w.as(finance).CreateDisbursement(w.t.Context(), &fundv1.CreateDisbursementRequest{
 					DisbursementId: "140522-d", Disbursement: newDisbursement(tranche)}))
 			}
 		})},
-	{"award of another division", codes.InvalidArgument, fundv1.Reason_REASON_DIVISION_MISMATCH, "",
+	{"award of another division", codes.InvalidArgument, typev1.Reason_REASON_DIVISION_MISMATCH, "field=recovery.award",
 		func(w *world) func() error {
 			return func() error { return call(w.as(finance).CreateRecovery(w.t.Context(), demand("awards/140522-x", 1))) }
 		}},
 
-	{"adopted budget is not edited", codes.FailedPrecondition, fundv1.Reason_REASON_NOT_A_DRAFT, "state=ADOPTED",
+	{"adopted budget is not edited", codes.FailedPrecondition, typev1.Reason_REASON_NOT_EDITABLE, "state=ADOPTED",
 		func(w *world) func() error {
 			return func() error {
 				b := newBudget()
@@ -144,7 +144,7 @@ var refusals = []refusal{
 				return call(w.as(finance).UpdateBudget(w.t.Context(), &fundv1.UpdateBudgetRequest{Budget: b}))
 			}
 		}},
-	{"open call is not edited", codes.FailedPrecondition, fundv1.Reason_REASON_NOT_A_DRAFT, "state=OPEN",
+	{"open call is not edited", codes.FailedPrecondition, typev1.Reason_REASON_NOT_EDITABLE, "state=OPEN",
 		func(w *world) func() error {
 			return func() error {
 				c := newCall()
@@ -152,7 +152,7 @@ var refusals = []refusal{
 				return call(w.as(finance).UpdateCall(w.t.Context(), &fundv1.UpdateCallRequest{Call: c}))
 			}
 		}},
-	{"application handed in is not edited", codes.FailedPrecondition, fundv1.Reason_REASON_NOT_A_DRAFT, "state=SUBMITTED",
+	{"application handed in is not edited", codes.FailedPrecondition, typev1.Reason_REASON_NOT_EDITABLE, "state=SUBMITTED",
 		func(w *world) func() error {
 			name := w.apply(1)
 			must(w.as(zezhou).SubmitApplication(w.t.Context(), &fundv1.SubmitApplicationRequest{Name: name}))
@@ -162,7 +162,7 @@ var refusals = []refusal{
 				return call(w.as(zezhou).UpdateApplication(w.t.Context(), &fundv1.UpdateApplicationRequest{Application: a}))
 			}
 		}},
-	{"checked disbursement is not edited", codes.FailedPrecondition, fundv1.Reason_REASON_NOT_A_DRAFT, "state=CHECKED",
+	{"checked disbursement is not edited", codes.FailedPrecondition, typev1.Reason_REASON_NOT_EDITABLE, "state=CHECKED",
 		disbursed(func(w *world, tranche string) func() error {
 			name := w.prepare("140525-d", tranche)
 			must(w.as(checker).CheckDisbursement(w.t.Context(), &fundv1.CheckDisbursementRequest{Name: name}))
@@ -172,7 +172,7 @@ var refusals = []refusal{
 				return call(w.as(finance).UpdateDisbursement(w.t.Context(), &fundv1.UpdateDisbursementRequest{Disbursement: d}))
 			}
 		})},
-	{"recovery received is not edited", codes.FailedPrecondition, fundv1.Reason_REASON_NOT_A_DRAFT, "state=RECEIVED",
+	{"recovery received is not edited", codes.FailedPrecondition, typev1.Reason_REASON_NOT_EDITABLE, "state=RECEIVED",
 		disbursed(func(w *world, tranche string) func() error {
 			w.pay("140525-d", tranche)
 			r := must(w.as(finance).CreateRecovery(w.t.Context(), demand("awards/140525-line-1", 1)))
@@ -246,7 +246,7 @@ var refusals = []refusal{
 					UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"project"}}}))
 			}
 		}},
-	{"credit code with a wrong check", codes.InvalidArgument, fundv1.Reason_REASON_CREDIT_CODE_INVALID, "rule=check",
+	{"credit code with a wrong check", codes.InvalidArgument, typev1.Reason_REASON_CREDIT_CODE_INVALID, "rule=check field=application.enterprise_code",
 		createApplication(func(a *fundv1.Application) {
 			c := a.GetEnterpriseCode()
 			a.EnterpriseCode = c[:17] + string("0123456789"[(strings.IndexByte("0123456789", c[17])+1)%10])
@@ -264,14 +264,14 @@ var refusals = []refusal{
 		review(&fundv1.ExpertScore{Expert: "07", Recused: true})},
 	{"expert named twice", codes.InvalidArgument, fundv1.Reason_REASON_SCORES_REQUIRED, "",
 		review(&fundv1.ExpertScore{Expert: "07", Points: 90}, &fundv1.ExpertScore{Expert: "07", Points: 91})},
-	{"four days of notice", codes.InvalidArgument, fundv1.Reason_REASON_NOTICE_TOO_SHORT, "",
+	{"four days of notice", codes.InvalidArgument, typev1.Reason_REASON_NOTICE_TOO_SHORT, "field=notice_working_days",
 		func(w *world) func() error {
 			name := w.apply(1)
 			return func() error {
 				return call(w.as(finance).AnnounceApplication(w.t.Context(), &fundv1.AnnounceApplicationRequest{Name: name, NoticeWorkingDays: 4}))
 			}
 		}},
-	{"approval on the last day of the notice", codes.FailedPrecondition, fundv1.Reason_REASON_NOTICE_RUNNING, "notice_end_date=2023-03-08",
+	{"approval on the last day of the notice", codes.FailedPrecondition, typev1.Reason_REASON_NOTICE_RUNNING, "notice_end_date=2023-03-08",
 		func(w *world) func() error {
 			name := w.apply(1)
 			w.announce(name)
@@ -357,22 +357,22 @@ var refusals = []refusal{
 			return then
 		}},
 
-	{"return without a reason", codes.InvalidArgument, fundv1.Reason_REASON_REASON_REQUIRED, "", func(w *world) func() error {
+	{"return without a reason", codes.InvalidArgument, typev1.Reason_REASON_INVALID_FIELD, "field=reason", func(w *world) func() error {
 		return func() error {
 			return call(w.as(zezhou).ReturnApplication(w.t.Context(), &fundv1.ReturnApplicationRequest{Name: "applications/140525-x"}))
 		}
 	}},
-	{"rejection without a reason", codes.InvalidArgument, fundv1.Reason_REASON_REASON_REQUIRED, "", func(w *world) func() error {
+	{"rejection without a reason", codes.InvalidArgument, typev1.Reason_REASON_INVALID_FIELD, "field=reason", func(w *world) func() error {
 		return func() error {
 			return call(w.as(finance).RejectApplication(w.t.Context(), &fundv1.RejectApplicationRequest{Name: "applications/140525-x"}))
 		}
 	}},
-	{"cut without a reason", codes.InvalidArgument, fundv1.Reason_REASON_REASON_REQUIRED, "", func(w *world) func() error {
+	{"cut without a reason", codes.InvalidArgument, typev1.Reason_REASON_INVALID_FIELD, "field=reason", func(w *world) func() error {
 		return func() error {
 			return call(w.as(finance).CutTranche(w.t.Context(), &fundv1.CutTrancheRequest{Name: "awards/140525-x/tranches/1"}))
 		}
 	}},
-	{"demand given up without a reason", codes.InvalidArgument, fundv1.Reason_REASON_REASON_REQUIRED, "", func(w *world) func() error {
+	{"demand given up without a reason", codes.InvalidArgument, typev1.Reason_REASON_INVALID_FIELD, "field=reason", func(w *world) func() error {
 		return func() error {
 			return call(w.as(finance).CancelRecovery(w.t.Context(), &fundv1.CancelRecoveryRequest{Name: "recoveries/140525-x"}))
 		}
@@ -392,7 +392,7 @@ var refusals = []refusal{
 			must(w.as(zezhou).SubmitApplication(ctx, &fundv1.SubmitApplicationRequest{Name: name}))
 			must(w.as(zezhou).CheckApplication(ctx, &fundv1.CheckApplicationRequest{Name: name, VerifiedInvestmentFen: 1}))
 			must(w.as(finance).ReviewApplication(ctx, &fundv1.ReviewApplicationRequest{Name: name, Scores: []*fundv1.ExpertScore{{Expert: "1", Points: 1}}}))
-			w.server = w.serve(w.project, townv1.NewTownRegistryClient(unreachable(w.t)))
+			w.server = w.serve(w.project, journalv1.NewJournalClient(unreachable(w.t)))
 			return func() error {
 				return call(w.as(finance).AnnounceApplication(ctx, &fundv1.AnnounceApplicationRequest{Name: name}))
 			}
@@ -429,15 +429,15 @@ var refusals = []refusal{
 				return call(w.as(finance).CutTranche(w.t.Context(), &fundv1.CutTrancheRequest{Name: tranche, Reason: "late"}))
 			}
 		})},
-	{"maker checks", codes.PermissionDenied, fundv1.Reason_REASON_SAME_PRINCIPAL, "principal=" + finance,
+	{"maker checks", codes.PermissionDenied, typev1.Reason_REASON_SAME_PRINCIPAL, "principal=" + finance,
 		disbursed(func(w *world, tranche string) func() error {
 			name := w.prepare("140525-d", tranche)
 			return func() error {
 				return call(w.as(finance).CheckDisbursement(w.t.Context(), &fundv1.CheckDisbursementRequest{Name: name}))
 			}
 		})},
-	{"maker sends", codes.PermissionDenied, fundv1.Reason_REASON_SAME_PRINCIPAL, "principal=" + finance, sendAs(finance)},
-	{"checker sends", codes.PermissionDenied, fundv1.Reason_REASON_SAME_PRINCIPAL, "principal=" + checker, sendAs(checker)},
+	{"maker sends", codes.PermissionDenied, typev1.Reason_REASON_SAME_PRINCIPAL, "principal=" + finance, sendAs(finance)},
+	{"checker sends", codes.PermissionDenied, typev1.Reason_REASON_SAME_PRINCIPAL, "principal=" + checker, sendAs(checker)},
 	{"another than the maker edits", codes.PermissionDenied, fundv1.Reason_REASON_NOT_THE_MAKER, "maker=" + finance,
 		disbursed(func(w *world, tranche string) func() error {
 			d := newDisbursement(tranche)
@@ -543,7 +543,11 @@ func TestRefusals(t *testing.T) {
 				err := try()
 				refused(t, err, c.code, c.reason)
 				for _, want := range strings.Fields(c.metadata) {
-					if key, value, _ := strings.Cut(want, "="); metadata(err)[key] != value {
+					key, value, _ := strings.Cut(want, "=")
+					if key == "field" && !slices.Contains(fields(err), value) {
+						t.Errorf("fields %v, want %s", fields(err), value)
+					}
+					if key != "field" && metadata(err)[key] != value {
 						t.Errorf("metadata %v, want %s", metadata(err), want)
 					}
 				}
@@ -580,22 +584,29 @@ func TestRefusalNamesField(t *testing.T) {
 	a := newApplication(1)
 	a.EnterpriseCode = "91350100M000100Y44"
 	_, err := w.as(zezhou).CreateApplication(t.Context(), &fundv1.CreateApplicationRequest{ApplicationId: "140525-line-1", Application: a})
-	var languages, fields []string
+	var languages []string
 	for _, d := range status.Convert(err).Details() {
-		switch d := d.(type) {
-		case *errdetails.LocalizedMessage:
-			languages = append(languages, d.GetLocale())
-		case *errdetails.BadRequest:
-			for _, v := range d.GetFieldViolations() {
-				fields = append(fields, v.GetField())
-			}
+		if message, ok := d.(*errdetails.LocalizedMessage); ok {
+			languages = append(languages, message.GetLocale())
 		}
 	}
-	if strings.Join(languages, " ") != "zh-CN en" || strings.Join(fields, " ") != "application.enterprise_code" {
-		t.Errorf("languages %v, fields %v", languages, fields)
+	if strings.Join(languages, " ") != "zh-CN en" || strings.Join(fields(err), " ") != "application.enterprise_code" {
+		t.Errorf("languages %v, fields %v", languages, fields(err))
 	}
 	_, err = w.as(finance).CreateBudget(t.Context(), &fundv1.CreateBudgetRequest{BudgetId: "23", Budget: newBudget()})
 	if !fault.Is(err, typev1.Reason_REASON_INVALID_FIELD) || !strings.Contains(err.Error(), "budget_id") {
 		t.Errorf("a year of two digits: %v", err)
 	}
+}
+
+// fields returns the fields that a refusal names.
+func fields(err error) (names []string) {
+	for _, d := range status.Convert(err).Details() {
+		if request, ok := d.(*errdetails.BadRequest); ok {
+			for _, v := range request.GetFieldViolations() {
+				names = append(names, v.GetField())
+			}
+		}
+	}
+	return names
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/yizhen/yizhen/pkg/store"
 	fundv1 "github.com/yizhen/yizhen/proto/yizhen/fund/v1"
 	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
-	townv1 "github.com/yizhen/yizhen/proto/yizhen/town/v1"
 )
 
 // Server serves the special fund.
@@ -21,8 +20,8 @@ type Server struct {
 	db *journal.DB
 	// project is the journal of the project service, which proves that milestones were accepted.
 	project journalv1.JournalClient
-	// town has the holiday calendars that public notices are counted by.
-	town townv1.TownRegistryClient
+	// town is the journal of the town registry, which proves the holiday calendars that public notices are counted by.
+	town journalv1.JournalClient
 
 	budgets       *store.Table[*fundv1.Budget]
 	lines         *store.Table[*fundv1.Line]
@@ -39,8 +38,8 @@ type Server struct {
 
 var _ fundv1.SpecialFundServer = (*Server)(nil)
 
-// New returns a server that keeps its rows in db and asks the project service's journal and the town registry.
-func New(db *journal.DB, project journalv1.JournalClient, town townv1.TownRegistryClient) *Server {
+// New returns a server that keeps its rows in db and asks the journals of the project service and the town registry.
+func New(db *journal.DB, project, town journalv1.JournalClient) *Server {
 	return &Server{
 		db:            db,
 		project:       project,

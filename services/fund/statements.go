@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/yizhen/yizhen/pkg/civil"
+	"github.com/yizhen/yizhen/pkg/fault"
 	"github.com/yizhen/yizhen/pkg/journal"
 	"github.com/yizhen/yizhen/pkg/record"
 	"github.com/yizhen/yizhen/pkg/store"
@@ -22,7 +23,7 @@ func (s *Server) CreateStatement(ctx context.Context, req *fundv1.CreateStatemen
 		}
 		for i, line := range st.GetLines() {
 			if !civil.Valid(line.GetDate()) {
-				return nil, notADay(fmt.Sprintf("statement.lines[%d].date", i))
+				return nil, fault.NotADate(fmt.Sprintf("statement.lines[%d].date", i))
 			}
 		}
 		books, err := s.readBooks(tx, st)

@@ -1,7 +1,6 @@
 package fund_test
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -59,7 +58,7 @@ type world struct {
 	server     *rpctest.Server
 	milestones func(name string, state projectv1.Milestone_State) *journalv1.Change
 	project    journalv1.JournalClient
-	town       townv1.TownRegistryClient
+	town       journalv1.JournalClient
 }
 
 func newWorld(t testing.TB) *world {
@@ -77,17 +76,20 @@ func newWorld(t testing.TB) *world {
 		return must(w.project.GetLatestChange(t.Context(), &journalv1.GetLatestChangeRequest{Name: "journals/project", Resource: name}))
 	}
 	w.project = journalv1.NewJournalClient(rpctest.Serve(t, projects, func(grpc.ServiceRegistrar) {}, principals()[0]).As(finance))
-	towns := rpctest.Serve(t, rpctest.OpenDB(t, "town", w.clock), func(r grpc.ServiceRegistrar) {
-		townv1.RegisterTownRegistryServer(r, calendars{})
-	}, principals()[0])
-	w.town = townv1.NewTownRegistryClient(towns.As(finance))
+	towns := rpctest.OpenDB(t, "town", w.clock)
+	if err := towns.Update(t.Context(), journal.Origin{Actor: "test"}, func(tx *journal.Tx) error {
+		return store.NewTable[*townv1.HolidayCalendar]().Create(tx, calendar2023())
+	}); err != nil {
+		t.Fatal(err)
+	}
+	w.town = journalv1.NewJournalClient(rpctest.Serve(t, towns, func(grpc.ServiceRegistrar) {}, principals()[0]).As(finance))
 
 	w.server = w.serve(w.project, w.town)
 	return w
 }
 
 // serve serves the fund on the world's rows, with other peers if need be.
-func (w *world) serve(project journalv1.JournalClient, town townv1.TownRegistryClient) *rpctest.Server {
+func (w *world) serve(project, town journalv1.JournalClient) *rpctest.Server {
 	return rpctest.Serve(w.t, w.db, fund.New(w.db, project, town).Register, principals()...)
 }
 
@@ -102,20 +104,13 @@ func unreachable(t testing.TB) *grpc.ClientConn {
 	return conn
 }
 
-// calendars are a town registry that has one calendar, with a holiday on the 6th of March and a Saturday worked for it.
-type calendars struct {
-	townv1.UnimplementedTownRegistryServer
-}
-
-func (calendars) GetHolidayCalendar(_ context.Context, req *townv1.GetHolidayCalendarRequest) (*townv1.HolidayCalendar, error) {
-	if req.GetName() != "holidayCalendars/2023" {
-		return nil, fault.NotFound(req.GetName())
-	}
+// calendar2023 is the only calendar that the town registry has: a holiday on the 6th of March, and a Saturday worked for it.
+func calendar2023() *townv1.HolidayCalendar {
 	return &townv1.HolidayCalendar{
-		Name:           req.GetName(),
+		Name:           "holidayCalendars/2023",
 		Holidays:       []*date.Date{civil.New(2023, 3, 6)},
 		MakeUpWorkdays: []*date.Date{civil.New(2023, 3, 11)},
-	}, nil
+	}
 }
 
 func day(text string) time.Time {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/yizhen/yizhen/pkg/authz"
 	"github.com/yizhen/yizhen/pkg/civil"
+	"github.com/yizhen/yizhen/pkg/fault"
 	"github.com/yizhen/yizhen/pkg/journal"
 	"github.com/yizhen/yizhen/pkg/record"
 	projectv1 "github.com/yizhen/yizhen/proto/yizhen/project/v1"
@@ -28,9 +29,9 @@ func (s *Server) CreateActionTask(ctx context.Context, req *projectv1.CreateActi
 // checkTask checks what callers say of a task.
 func checkTask(name string, t *projectv1.ActionTask) error {
 	if t.GetTown() != "" && !covers(authz.DivisionOf(name), authz.DivisionOf(t.GetTown())) {
-		return divisionMismatch("action_task.town", t.GetTown(), name)
+		return fault.DivisionMismatch("action_task.town", t.GetTown(), name)
 	}
-	return checkDate("action_task.due_date", t.GetDueDate())
+	return record.CheckDate("action_task.due_date", t.GetDueDate())
 }
 
 // GetActionTask implements the ProjectTracking service.
@@ -56,7 +57,7 @@ func (s *Server) ListActionTasks(ctx context.Context, req *projectv1.ListActionT
 func (s *Server) UpdateActionTask(ctx context.Context, req *projectv1.UpdateActionTaskRequest) (*projectv1.ActionTask, error) {
 	return s.timed(record.Patch(ctx, s.db, s.tasks, req, req.GetActionTask(), func(_ *journal.Tx, before, after *projectv1.ActionTask) error {
 		if before.GetState() != taskOpen {
-			return notEditable(before.GetName(), before.GetState())
+			return record.NotEditable(before.GetName(), before.GetState())
 		}
 		return checkTask(after.GetName(), after)
 	}))
@@ -73,9 +74,7 @@ func (s *Server) CancelActionTask(ctx context.Context, req *projectv1.CancelActi
 }
 
 func (s *Server) stepTask(ctx context.Context, req record.StepRequest, verb string) (*projectv1.ActionTask, error) {
-	return s.timed(record.Step(ctx, s.db, s.tasks, req, func(tx *journal.Tx, t *projectv1.ActionTask) error {
-		return advance(ctx, tx, ActionTaskLifecycle, verb, req, &t.State, &t.Decisions)
-	}))
+	return s.timed(record.Follow(ctx, s.db, s.tasks, req, ActionTaskLifecycle, verb, nil))
 }
 
 // timed says in the answer of a method whether the task is overdue. That is not stored.

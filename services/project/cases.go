@@ -16,7 +16,7 @@ import (
 // CreateCase implements the ProjectTracking service.
 func (s *Server) CreateCase(ctx context.Context, req *projectv1.CreateCaseRequest) (*projectv1.Case, error) {
 	sent := req.GetCase()
-	if err := checkDivision("case.town", sent.GetTown(), req.GetCaseId()); err != nil {
+	if err := record.CheckDivision("case.town", sent.GetTown(), req.GetCaseId()); err != nil {
 		return nil, err
 	}
 	if err := checkCase(sent); err != nil {
@@ -40,10 +40,10 @@ func (s *Server) CreateCase(ctx context.Context, req *projectv1.CreateCaseReques
 
 // checkCase checks what callers say of a case.
 func checkCase(c *projectv1.Case) error {
-	if err := checkCreditCode("case.enterprise_code", c.GetEnterpriseCode()); err != nil {
+	if err := record.CheckCreditCode("case.enterprise_code", c.GetEnterpriseCode()); err != nil {
 		return err
 	}
-	return checkDate("case.due_date", c.GetDueDate())
+	return record.CheckDate("case.due_date", c.GetDueDate())
 }
 
 // GetCase implements the ProjectTracking service.
@@ -69,7 +69,7 @@ func (s *Server) UpdateCase(ctx context.Context, req *projectv1.UpdateCaseReques
 	return s.watched(record.Patch(ctx, s.db, s.cases, req, req.GetCase(), func(_ *journal.Tx, before, after *projectv1.Case) error {
 		state := before.GetState()
 		if state == resolved || state == confirmed {
-			return notEditable(before.GetName(), state)
+			return record.NotEditable(before.GetName(), state)
 		}
 		if state != raised && !proto.Equal(before.GetDueDate(), after.GetDueDate()) {
 			return dueDateFixed(before.GetName(), state)
@@ -140,10 +140,7 @@ func postpone(c *projectv1.Case, due, today *date.Date) error {
 
 // stepCase takes a step in the life of a case. What more there is to the step, more does.
 func (s *Server) stepCase(ctx context.Context, req record.StepRequest, verb string, more func(c *projectv1.Case, today *date.Date) error) (*projectv1.Case, error) {
-	return s.watched(record.Step(ctx, s.db, s.cases, req, func(tx *journal.Tx, c *projectv1.Case) error {
-		if err := advance(ctx, tx, CaseLifecycle, verb, req, &c.State, &c.Decisions); err != nil {
-			return err
-		}
+	return s.watched(record.Follow(ctx, s.db, s.cases, req, CaseLifecycle, verb, func(tx *journal.Tx, c *projectv1.Case) error {
 		if more == nil {
 			return nil
 		}

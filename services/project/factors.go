@@ -5,6 +5,7 @@ import (
 
 	"github.com/yizhen/yizhen/pkg/authn"
 	"github.com/yizhen/yizhen/pkg/authz"
+	"github.com/yizhen/yizhen/pkg/fault"
 	"github.com/yizhen/yizhen/pkg/journal"
 	"github.com/yizhen/yizhen/pkg/record"
 	projectv1 "github.com/yizhen/yizhen/proto/yizhen/project/v1"
@@ -61,11 +62,11 @@ func setPool(q *projectv1.FactorQuota, p quota.Pool) {
 // CreateFactorRequest implements the ProjectTracking service.
 func (s *Server) CreateFactorRequest(ctx context.Context, req *projectv1.CreateFactorRequestRequest) (*projectv1.FactorRequest, error) {
 	sent := req.GetFactorRequest()
-	if err := checkDivision("factor_request.project", sent.GetProject(), req.GetFactorRequestId()); err != nil {
+	if err := record.CheckDivision("factor_request.project", sent.GetProject(), req.GetFactorRequestId()); err != nil {
 		return nil, err
 	}
 	if !covers(authz.DivisionOf(sent.GetFactorQuota()), authz.DivisionOf(sent.GetProject())) {
-		return nil, divisionMismatch("factor_request.factor_quota", sent.GetFactorQuota(), sent.GetProject())
+		return nil, fault.DivisionMismatch("factor_request.factor_quota", sent.GetFactorQuota(), sent.GetProject())
 	}
 	return record.Do(ctx, s.db, req, func(tx *journal.Tx) (*projectv1.FactorRequest, error) {
 		p, err := record.Refer(tx, s.projects, "factor_request.project", sent.GetProject())
@@ -106,7 +107,7 @@ func (s *Server) ListFactorRequests(ctx context.Context, req *projectv1.ListFact
 func (s *Server) UpdateFactorRequest(ctx context.Context, req *projectv1.UpdateFactorRequestRequest) (*projectv1.FactorRequest, error) {
 	return record.Patch(ctx, s.db, s.requests, req, req.GetFactorRequest(), func(tx *journal.Tx, before, _ *projectv1.FactorRequest) error {
 		if before.GetState() != requested {
-			return notEditable(before.GetName(), before.GetState())
+			return record.NotEditable(before.GetName(), before.GetState())
 		}
 		_, err := s.going(tx, before.GetProject())
 		return err
@@ -147,17 +148,12 @@ func (s *Server) ReleaseFactorRequest(ctx context.Context, req *projectv1.Releas
 
 // RejectFactorRequest implements the ProjectTracking service.
 func (s *Server) RejectFactorRequest(ctx context.Context, req *projectv1.RejectFactorRequestRequest) (*projectv1.FactorRequest, error) {
-	return s.stepFactorRequest(ctx, req, "reject", func(*journal.Tx, *projectv1.FactorRequest) error { return nil })
+	return s.stepFactorRequest(ctx, req, "reject", nil)
 }
 
 // stepFactorRequest takes a step in the life of a request; what it does to the pool, more does.
 func (s *Server) stepFactorRequest(ctx context.Context, req record.StepRequest, verb string, more func(*journal.Tx, *projectv1.FactorRequest) error) (*projectv1.FactorRequest, error) {
-	return record.Step(ctx, s.db, s.requests, req, func(tx *journal.Tx, r *projectv1.FactorRequest) error {
-		if err := advance(ctx, tx, FactorRequestLifecycle, verb, req, &r.State, &r.Decisions); err != nil {
-			return err
-		}
-		return more(tx, r)
-	})
+	return record.Follow(ctx, s.db, s.requests, req, FactorRequestLifecycle, verb, more)
 }
 
 // move carries out on the pool of a request what the step does with its quantity.

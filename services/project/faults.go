@@ -2,9 +2,7 @@ package project
 
 import (
 	"errors"
-	"fmt"
 	"strconv"
-	"strings"
 
 	"google.golang.org/genproto/googleapis/type/date"
 	"google.golang.org/grpc/codes"
@@ -13,19 +11,11 @@ import (
 	"github.com/yizhen/yizhen/pkg/civil"
 	"github.com/yizhen/yizhen/pkg/fault"
 	"github.com/yizhen/yizhen/pkg/lifecycle"
-	"github.com/yizhen/yizhen/pkg/uscc"
 	projectv1 "github.com/yizhen/yizhen/proto/yizhen/project/v1"
 	typev1 "github.com/yizhen/yizhen/proto/yizhen/type/v1"
 	"github.com/yizhen/yizhen/services/project/quota"
 	"github.com/yizhen/yizhen/services/project/tally"
 )
-
-func divisionMismatch(path, name, id string) error {
-	return fault.New(codes.InvalidArgument, projectv1.Reason_REASON_DIVISION_MISMATCH,
-		name+" 不属于标识 "+id+" 开头的区划；请使用本区划的标识",
-		name+" is not of the division that "+id+" begins with: use an identifier of its division",
-		fault.Field(path, "is not of the same division"), fault.With("resource", name))
-}
 
 func townMismatch(path, name, town string) error {
 	return fault.New(codes.InvalidArgument, projectv1.Reason_REASON_TOWN_MISMATCH,
@@ -33,29 +23,11 @@ func townMismatch(path, name, town string) error {
 		fault.Field(path, "is another town's"), fault.With("town", town))
 }
 
-// creditCodeInvalid names the rule of GB 32100 that a code breaks.
-func creditCodeInvalid(path, code string, broken error) error {
-	rule, zh := "form", "应为 18 位数字或大写字母（不含 I、O、S、V、Z）"
-	switch {
-	case errors.Is(broken, uscc.ErrOrganisationCheck):
-		rule, zh = "organisation_check", "第 17 位（组织机构代码校验码）不正确"
-	case errors.Is(broken, uscc.ErrCheck):
-		rule, zh = "check", "第 18 位（校验码）不正确"
-	}
-	return fault.New(codes.InvalidArgument, projectv1.Reason_REASON_CREDIT_CODE_INVALID,
-		"统一社会信用代码 "+code+" 有误："+zh, code+" is no unified social credit code: "+broken.Error(),
-		fault.Field(path, broken.Error()), fault.With("rule", rule), fault.With("code", code))
-}
-
 func projectCodeTaken(code, project string) error {
 	return fault.New(codes.AlreadyExists, projectv1.Reason_REASON_PROJECT_CODE_TAKEN,
 		"项目代码 "+code+" 已属于 "+project+"；同一项目不得重复录入",
 		"the project code "+code+" is that of "+project+": a project is entered once",
 		fault.Field("project.project_code", "is another project's"), fault.With("project", project))
-}
-
-func notADate(path string) error {
-	return fault.InvalidField(path, "不是完整有效的日期", "is no day of the calendar, with year, month and day")
 }
 
 func dateNotAhead(path string, d, today *date.Date) error {
@@ -77,15 +49,9 @@ func projectCancelled(name string) error {
 		fault.With("project", name))
 }
 
-func notEditable(name string, state protoreflect.Enum) error {
-	is := lifecycle.Name(state)
-	return fault.New(codes.FailedPrecondition, projectv1.Reason_REASON_NOT_EDITABLE,
-		name+" 处于 "+is+" 状态，不可编辑", name+" is "+is+" and cannot be edited any more", fault.With("state", is))
-}
-
 func dueDateFixed(name string, state protoreflect.Enum) error {
 	is := lifecycle.Name(state)
-	return fault.New(codes.FailedPrecondition, projectv1.Reason_REASON_NOT_EDITABLE,
+	return fault.New(codes.FailedPrecondition, typev1.Reason_REASON_NOT_EDITABLE,
 		name+" 处于 "+is+" 状态，期限只能在交办或升级时调整",
 		name+" is "+is+": its date changes with an assignment or an escalation only",
 		fault.With("state", is), fault.Field("case.due_date", "changes with an assignment or an escalation only"))
@@ -99,7 +65,7 @@ func expectedOutputRequired(name string) error {
 }
 
 func samePrincipal(name, principal string) error {
-	return fault.New(codes.PermissionDenied, projectv1.Reason_REASON_SAME_PRINCIPAL,
+	return fault.New(codes.PermissionDenied, typev1.Reason_REASON_SAME_PRINCIPAL,
 		name+" 由 "+principal+" 申报，验收须由他人办理", name+" was reported by "+principal+": somebody else has to accept it",
 		fault.With("principal", principal))
 }
@@ -153,19 +119,4 @@ func sumFault(err error) error {
 	return fault.New(codes.InvalidArgument, typev1.Reason_REASON_AMOUNT_OVERFLOW,
 		"合计 "+overflow.Figure+" 超出 64 位整数范围；请核对单位（分）", overflow.Error()+": look whether the unit is right",
 		fault.With("figure", overflow.Figure))
-}
-
-// notPermitted makes a fault of what a lifecycle table answers.
-func notPermitted(name string, err error) error {
-	var no *lifecycle.NotPermittedError
-	if !errors.As(err, &no) {
-		return err
-	}
-	permitted := strings.Join(no.Permitted, ",")
-	zh := fmt.Sprintf("%s 处于 %s 状态，不能执行 %s", name, no.State, no.Verb)
-	if permitted != "" {
-		zh += "；可执行：" + permitted
-	}
-	return fault.New(codes.FailedPrecondition, typev1.Reason_REASON_TRANSITION_NOT_PERMITTED, zh, name+": "+no.Error(),
-		fault.With("state", no.State), fault.With("verb", no.Verb), fault.With("permitted", permitted))
 }

@@ -14,7 +14,7 @@ import (
 
 // CreateLead implements the ProjectTracking service.
 func (s *Server) CreateLead(ctx context.Context, req *projectv1.CreateLeadRequest) (*projectv1.Lead, error) {
-	if err := checkDivision("lead.town", req.GetLead().GetTown(), req.GetLeadId()); err != nil {
+	if err := record.CheckDivision("lead.town", req.GetLead().GetTown(), req.GetLeadId()); err != nil {
 		return nil, err
 	}
 	return record.Do(ctx, s.db, req, func(tx *journal.Tx) (*projectv1.Lead, error) {
@@ -44,7 +44,7 @@ func (s *Server) ListLeads(ctx context.Context, req *projectv1.ListLeadsRequest)
 func (s *Server) UpdateLead(ctx context.Context, req *projectv1.UpdateLeadRequest) (*projectv1.Lead, error) {
 	return record.Patch(ctx, s.db, s.leads, req, req.GetLead(), func(_ *journal.Tx, before, _ *projectv1.Lead) error {
 		if state := before.GetState(); state == landed || state == lost {
-			return notEditable(before.GetName(), state)
+			return record.NotEditable(before.GetName(), state)
 		}
 		return nil
 	})
@@ -71,20 +71,22 @@ func (s *Server) LoseLead(ctx context.Context, req *projectv1.LoseLeadRequest) (
 }
 
 func (s *Server) stepLead(ctx context.Context, req record.StepRequest, verb string) (*projectv1.Lead, error) {
-	return record.Step(ctx, s.db, s.leads, req, func(tx *journal.Tx, l *projectv1.Lead) error {
-		return advance(ctx, tx, LeadLifecycle, verb, req, &l.State, &l.Decisions)
-	})
+	return record.Follow(ctx, s.db, s.leads, req, LeadLifecycle, verb, nil)
 }
 
 // ConvertLead implements the ProjectTracking service.
 func (s *Server) ConvertLead(ctx context.Context, req *projectv1.ConvertLeadRequest) (*projectv1.Project, error) {
-	if err := checkDivision("project_id", req.GetName(), req.GetProjectId()); err != nil {
+	if err := record.CheckDivision("project_id", req.GetName(), req.GetProjectId()); err != nil {
 		return nil, err
 	}
 	if err := checkProject(req.GetProjectId(), req.GetProject()); err != nil {
 		return nil, err
 	}
-	return s.lit(onceOfTown(ctx, s, req, "project.town", req.GetProject().GetTown(), func(tx *journal.Tx, town *typev1.Evidence) (*projectv1.Project, error) {
+	town, err := s.askTown(ctx, req, req.GetProject().GetTown())
+	if err != nil {
+		return nil, err
+	}
+	return s.lit(record.Do(ctx, s.db, req, func(tx *journal.Tx) (*projectv1.Project, error) {
 		l, err := s.land(ctx, tx, req)
 		if err != nil {
 			return nil, err
@@ -102,7 +104,7 @@ func (s *Server) land(ctx context.Context, tx *journal.Tx, req *projectv1.Conver
 	if err := record.CheckETag(l, req.GetEtag()); err != nil {
 		return nil, err
 	}
-	if err := advance(ctx, tx, LeadLifecycle, "land", req, &l.State, &l.Decisions); err != nil {
+	if err := record.Advance(ctx, tx, req, LeadLifecycle, "land", l); err != nil {
 		return nil, err
 	}
 	if req.GetProject().GetTown() != l.GetTown() {
@@ -121,7 +123,7 @@ func (s *Server) enterSigned(ctx context.Context, tx *journal.Tx, l *projectv1.L
 		return nil, err
 	}
 	before := proto.Clone(p).(*projectv1.Project)
-	if err := advance(ctx, tx, ProjectLifecycle, "sign", req, &p.State, &p.Decisions); err != nil {
+	if err := record.Advance(ctx, tx, req, ProjectLifecycle, "sign", p); err != nil {
 		return nil, err
 	}
 	if err := s.count(tx, before, p, "sign"); err != nil {

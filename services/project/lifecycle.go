@@ -1,15 +1,8 @@
 package project
 
 import (
-	"context"
-
-	"google.golang.org/protobuf/reflect/protoreflect"
-
-	"github.com/yizhen/yizhen/pkg/journal"
 	"github.com/yizhen/yizhen/pkg/lifecycle"
-	"github.com/yizhen/yizhen/pkg/record"
 	projectv1 "github.com/yizhen/yizhen/proto/yizhen/project/v1"
-	typev1 "github.com/yizhen/yizhen/proto/yizhen/type/v1"
 )
 
 // Short names for the states of a project, so that its table can be read at a glance.
@@ -169,18 +162,4 @@ var ActionTaskLifecycle = lifecycle.Table[projectv1.ActionTask_State]{
 		{Verb: "complete", From: []projectv1.ActionTask_State{taskOpen}, To: taskDone},
 		{Verb: "cancel", From: []projectv1.ActionTask_State{taskOpen}, To: taskCancelled},
 	},
-}
-
-// advance takes a step: it sets the state that the verb leads to, and adds the decision to those of the resource.
-func advance[S protoreflect.Enum](ctx context.Context, tx *journal.Tx, life lifecycle.Table[S], verb string, req record.StepRequest, state *S, decisions *[]*typev1.Decision) error {
-	if err := checkDocuments(req.GetDocuments()); err != nil {
-		return err
-	}
-	next, err := life.Next(*state, verb)
-	if err != nil {
-		return notPermitted(req.GetName(), err)
-	}
-	*state = next
-	*decisions = append(*decisions, record.Decide(ctx, tx, verb, req))
-	return nil
 }

@@ -17,7 +17,7 @@ import (
 
 // CreateMilestone implements the ProjectTracking service.
 func (s *Server) CreateMilestone(ctx context.Context, req *projectv1.CreateMilestoneRequest) (*projectv1.Milestone, error) {
-	if err := checkDate("milestone.due_date", req.GetMilestone().GetDueDate()); err != nil {
+	if err := record.CheckDate("milestone.due_date", req.GetMilestone().GetDueDate()); err != nil {
 		return nil, err
 	}
 	return record.Do(ctx, s.db, req, func(tx *journal.Tx) (*projectv1.Milestone, error) {
@@ -51,9 +51,9 @@ func (s *Server) ListMilestones(ctx context.Context, req *projectv1.ListMileston
 func (s *Server) UpdateMilestone(ctx context.Context, req *projectv1.UpdateMilestoneRequest) (*projectv1.Milestone, error) {
 	return record.Patch(ctx, s.db, s.milestones, req, req.GetMilestone(), func(tx *journal.Tx, before, after *projectv1.Milestone) error {
 		if before.GetState() != pending {
-			return notEditable(before.GetName(), before.GetState())
+			return record.NotEditable(before.GetName(), before.GetState())
 		}
-		if err := checkDate("milestone.due_date", after.GetDueDate()); err != nil {
+		if err := record.CheckDate("milestone.due_date", after.GetDueDate()); err != nil {
 			return err
 		}
 		return s.reschedule(tx, after)
@@ -99,10 +99,7 @@ func (s *Server) RejectMilestone(ctx context.Context, req *projectv1.RejectMiles
 
 // stepMilestone takes a step in the life of a milestone. What more there is to the step, more does.
 func (s *Server) stepMilestone(ctx context.Context, req record.StepRequest, verb string, more func(*projectv1.Milestone) error) (*projectv1.Milestone, error) {
-	return record.Step(ctx, s.db, s.milestones, req, func(tx *journal.Tx, m *projectv1.Milestone) error {
-		if err := advance(ctx, tx, MilestoneLifecycle, verb, req, &m.State, &m.Decisions); err != nil {
-			return err
-		}
+	return record.Follow(ctx, s.db, s.milestones, req, MilestoneLifecycle, verb, func(tx *journal.Tx, m *projectv1.Milestone) error {
 		if more != nil {
 			if err := more(m); err != nil {
 				return err

@@ -48,7 +48,7 @@ func (s *Server) ListProgressReports(ctx context.Context, req *projectv1.ListPro
 func (s *Server) UpdateProgressReport(ctx context.Context, req *projectv1.UpdateProgressReportRequest) (*projectv1.ProgressReport, error) {
 	return record.Patch(ctx, s.db, s.reports, req, req.GetProgressReport(), func(tx *journal.Tx, before, _ *projectv1.ProgressReport) error {
 		if before.GetState() != submitted {
-			return notEditable(before.GetName(), before.GetState())
+			return record.NotEditable(before.GetName(), before.GetState())
 		}
 		_, err := s.going(tx, projectOf(before))
 		return err
@@ -57,12 +57,7 @@ func (s *Server) UpdateProgressReport(ctx context.Context, req *projectv1.Update
 
 // VerifyProgressReport implements the ProjectTracking service.
 func (s *Server) VerifyProgressReport(ctx context.Context, req *projectv1.VerifyProgressReportRequest) (*projectv1.ProgressReport, error) {
-	return record.Step(ctx, s.db, s.reports, req, func(tx *journal.Tx, r *projectv1.ProgressReport) error {
-		if err := advance(ctx, tx, ProgressReportLifecycle, "verify", req, &r.State, &r.Decisions); err != nil {
-			return err
-		}
-		return s.invest(tx, r)
-	})
+	return record.Follow(ctx, s.db, s.reports, req, ProgressReportLifecycle, "verify", s.invest)
 }
 
 // invest adds what a report says to the sums of its project.

@@ -32,17 +32,21 @@ func (s *Server) CreateProject(ctx context.Context, req *projectv1.CreateProject
 	if err := checkProject(req.GetProjectId(), req.GetProject()); err != nil {
 		return nil, err
 	}
-	return s.lit(onceOfTown(ctx, s, req, "project.town", req.GetProject().GetTown(), func(tx *journal.Tx, town *typev1.Evidence) (*projectv1.Project, error) {
+	town, err := s.askTown(ctx, req, req.GetProject().GetTown())
+	if err != nil {
+		return nil, err
+	}
+	return s.lit(record.Do(ctx, s.db, req, func(tx *journal.Tx) (*projectv1.Project, error) {
 		return s.enter(tx, record.New(req.GetProject(), "projects/"+req.GetProjectId()), town)
 	}))
 }
 
 // checkProject checks what can be said of a new project from its request alone.
 func checkProject(id string, p *projectv1.Project) error {
-	if err := checkDivision("project.town", p.GetTown(), id); err != nil {
+	if err := record.CheckDivision("project.town", p.GetTown(), id); err != nil {
 		return err
 	}
-	return checkCreditCode("project.enterprise_code", p.GetEnterpriseCode())
+	return record.CheckCreditCode("project.enterprise_code", p.GetEnterpriseCode())
 }
 
 // enter stores a new project of a town that is there, as planned, and counts it.
@@ -104,7 +108,7 @@ func (s *Server) UpdateProject(ctx context.Context, req *projectv1.UpdateProject
 		if before.GetState() == cancelled {
 			return projectCancelled(before.GetName())
 		}
-		if err := checkCreditCode("project.enterprise_code", after.GetEnterpriseCode()); err != nil {
+		if err := record.CheckCreditCode("project.enterprise_code", after.GetEnterpriseCode()); err != nil {
 			return err
 		}
 		if err := s.checkProjectCode(tx, after); err != nil {
@@ -177,7 +181,7 @@ func (s *Server) CancelProject(ctx context.Context, req *projectv1.CancelProject
 func (s *Server) stepProject(ctx context.Context, req record.StepRequest, verb string, more func(before, p *projectv1.Project) error) (*projectv1.Project, error) {
 	return s.lit(record.Step(ctx, s.db, s.projects, req, func(tx *journal.Tx, p *projectv1.Project) error {
 		before := proto.Clone(p).(*projectv1.Project)
-		if err := advance(ctx, tx, ProjectLifecycle, verb, req, &p.State, &p.Decisions); err != nil {
+		if err := record.Advance(ctx, tx, req, ProjectLifecycle, verb, p); err != nil {
 			return err
 		}
 		if more != nil {

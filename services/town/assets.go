@@ -52,10 +52,8 @@ func (s *Server) DeleteAsset(ctx context.Context, req *townv1.DeleteAssetRequest
 // checkAsset is the rule of what an asset may become. Its owner need not be an enterprise of the town: a laboratory may
 // belong to a university.
 func checkAsset(_ *journal.Tx, _, after *townv1.Asset) error {
-	if after.GetOwnerCode() != "" {
-		if err := checkCreditCode("asset.owner_code", after.GetOwnerCode()); err != nil {
-			return err
-		}
+	if err := record.CheckCreditCode("asset.owner_code", after.GetOwnerCode()); err != nil {
+		return err
 	}
-	return checkDate("asset.grant_date", after.GetGrantDate())
+	return record.CheckDate("asset.grant_date", after.GetGrantDate())
 }

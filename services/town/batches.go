@@ -19,10 +19,10 @@ func (s *Server) CreateBatch(ctx context.Context, req *townv1.CreateBatchRequest
 		if b.GetTermYears() == 0 {
 			b.TermYears = defaultTermYears
 		}
-		if err := checkDate("batch.effective_date", b.GetEffectiveDate()); err != nil {
+		if err := record.CheckDate("batch.effective_date", b.GetEffectiveDate()); err != nil {
 			return nil, err
 		}
-		if err := checkDate("batch.document.issue_date", b.GetDocument().GetIssueDate()); err != nil {
+		if err := record.CheckDate("batch.document.issue_date", b.GetDocument().GetIssueDate()); err != nil {
 			return nil, err
 		}
 		return record.Create(tx, s.batches, b)
@@ -47,7 +47,7 @@ func (s *Server) ListBatches(ctx context.Context, req *townv1.ListBatchesRequest
 // so a corrected number is corrected there too.
 func (s *Server) UpdateBatch(ctx context.Context, req *townv1.UpdateBatchRequest) (*townv1.Batch, error) {
 	return record.Patch(ctx, s.db, s.batches, req, req.GetBatch(), func(tx *journal.Tx, before, after *townv1.Batch) error {
-		if err := checkDate("batch.document.issue_date", after.GetDocument().GetIssueDate()); err != nil {
+		if err := record.CheckDate("batch.document.issue_date", after.GetDocument().GetIssueDate()); err != nil {
 			return err
 		}
 		number := after.GetDocument().GetNumber()

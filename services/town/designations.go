@@ -7,6 +7,7 @@ import (
 	"github.com/yizhen/yizhen/pkg/authz"
 	"github.com/yizhen/yizhen/pkg/civil"
 	"github.com/yizhen/yizhen/pkg/journal"
+	"github.com/yizhen/yizhen/pkg/notice"
 	"github.com/yizhen/yizhen/pkg/record"
 	"github.com/yizhen/yizhen/pkg/store"
 	townv1 "github.com/yizhen/yizhen/proto/yizhen/town/v1"
@@ -63,7 +64,7 @@ func (s *Server) ListDesignations(ctx context.Context, req *townv1.ListDesignati
 func (s *Server) UpdateDesignation(ctx context.Context, req *townv1.UpdateDesignationRequest) (*townv1.Designation, error) {
 	return record.Patch(ctx, s.db, s.designations, req, req.GetDesignation(), func(_ *journal.Tx, before, _ *townv1.Designation) error {
 		if before.GetState() != draft {
-			return notADraft(before.GetName(), before.GetState())
+			return record.NotEditable(before.GetName(), before.GetState())
 		}
 		return nil
 	})
@@ -87,16 +88,15 @@ func (s *Server) ReviewDesignation(ctx context.Context, req *townv1.ReviewDesign
 // AnnounceDesignation implements the TownRegistry service. The last day of the notice is reckoned once, here: it stays
 // when the calendar is corrected later.
 func (s *Server) AnnounceDesignation(ctx context.Context, req *townv1.AnnounceDesignationRequest) (*townv1.Designation, error) {
-	days := req.GetNoticeWorkingDays()
-	if days == 0 {
-		days = minNoticeDays
-	}
-	if days < minNoticeDays {
-		return nil, noticeTooShort(days)
+	days, err := notice.Days(req.GetNoticeWorkingDays())
+	if err != nil {
+		return nil, err
 	}
 	return s.stepDesignation(ctx, "announce", req, func(tx *journal.Tx, d *townv1.Designation) (err error) {
 		d.NoticeStartDate = civil.DateOf(tx.Now())
-		d.NoticeEndDate, err = s.lastDayOfNotice(tx, d.GetNoticeStartDate(), days)
+		d.NoticeEndDate, err = notice.LastDay(d.GetNoticeStartDate(), days, func(year int32) (notice.Holidays, error) {
+			return s.calendars.Get(tx, calendarName(year))
+		})
 		return err
 	})
 }
@@ -104,8 +104,8 @@ func (s *Server) AnnounceDesignation(ctx context.Context, req *townv1.AnnounceDe
 // DesignateTown implements the TownRegistry service.
 func (s *Server) DesignateTown(ctx context.Context, req *townv1.DesignateTownRequest) (*townv1.Designation, error) {
 	return s.stepDesignation(ctx, "designate", req, func(tx *journal.Tx, d *townv1.Designation) error {
-		if civil.Compare(civil.DateOf(tx.Now()), d.GetNoticeEndDate()) <= 0 {
-			return noticeRunning(d.GetName(), d.GetNoticeEndDate())
+		if err := notice.CheckOver(d.GetName(), "designate", d.GetNoticeEndDate(), civil.DateOf(tx.Now())); err != nil {
+			return err
 		}
 		batch, err := record.Refer(tx, s.batches, "batch", req.GetBatch())
 		if err != nil {
@@ -165,22 +165,9 @@ func (s *Server) WithdrawDesignation(ctx context.Context, req *townv1.WithdrawDe
 // designationRule says what more a step needs than the right state, and changes the designation by what it brings.
 type designationRule func(*journal.Tx, *townv1.Designation) error
 
-// stepDesignation takes one step of the lifecycle and records who took it; a nil rule adds nothing.
+// stepDesignation takes one step in the life of a designation; a nil rule adds nothing.
 func (s *Server) stepDesignation(ctx context.Context, verb string, req record.StepRequest, rule designationRule) (*townv1.Designation, error) {
-	return record.Step(ctx, s.db, s.designations, req, func(tx *journal.Tx, d *townv1.Designation) error {
-		next, err := advance(DesignationLifecycle, d.GetState(), verb, req)
-		if err != nil {
-			return err
-		}
-		if rule != nil {
-			if err := rule(tx, d); err != nil {
-				return err
-			}
-		}
-		d.State = next
-		d.Decisions = append(d.Decisions, record.Decide(ctx, tx, verb, req))
-		return nil
-	})
+	return record.Follow(ctx, s.db, s.designations, req, DesignationLifecycle, verb, rule)
 }
 
 // holds tells whether one of these designations is there and holds. A warning does not end it, and neither does the end

@@ -259,7 +259,7 @@ func TestStepsAgainstATownNeedAReason(t *testing.T) {
 	for verb, d := range map[string]*townv1.Designation{"return": early, "reject": early, "warn": late, "revoke": late} {
 		for _, reason := range []string{"", " \n"} {
 			_, err := r.take(city, verb, d.GetName(), reason)
-			wantRefusal(t, err, codes.InvalidArgument, townv1.Reason_REASON_REASON_REQUIRED, "field=reason", "verb="+verb)
+			wantRefusal(t, err, codes.InvalidArgument, typev1.Reason_REASON_INVALID_FIELD, "field=reason")
 		}
 	}
 }
@@ -304,7 +304,7 @@ func TestNoticeRunsWorkingDays(t *testing.T) {
 			}
 			r.on(d.GetNoticeEndDate())
 			_, err = r.take(city, "designate", d.GetName(), "")
-			wantRefusal(t, err, codes.FailedPrecondition, townv1.Reason_REASON_NOTICE_RUNNING, "notice_end_date="+c.end)
+			wantRefusal(t, err, codes.FailedPrecondition, typev1.Reason_REASON_NOTICE_RUNNING, "notice_end_date="+c.end)
 			r.clock.Set(civil.Start(civil.AddDays(d.GetNoticeEndDate(), 1)))
 			r.must(r.take(city, "designate", d.GetName(), ""))
 		})
@@ -319,7 +319,7 @@ func TestNoticeThatCannotBe(t *testing.T) {
 		_, err := r.as(city).AnnounceDesignation(t.Context(), &townv1.AnnounceDesignationRequest{Name: d.GetName(), NoticeWorkingDays: days})
 		return err
 	}
-	wantRefusal(t, announce(4), codes.InvalidArgument, townv1.Reason_REASON_NOTICE_TOO_SHORT, "field=notice_working_days")
+	wantRefusal(t, announce(4), codes.InvalidArgument, typev1.Reason_REASON_NOTICE_TOO_SHORT, "field=notice_working_days")
 	wantRefusal(t, announce(61), codes.InvalidArgument, typev1.Reason_REASON_INVALID_FIELD, "field=notice_working_days")
 	r.on(day(2024, 12, 30))
 	wantRefusal(t, announce(5), codes.FailedPrecondition, typev1.Reason_REASON_CALENDAR_NOT_LOADED, "year=2025")
@@ -405,7 +405,7 @@ func TestOnlyADraftIsEdited(t *testing.T) {
 		})
 		return err
 	}
-	wantRefusal(t, edit(), codes.FailedPrecondition, townv1.Reason_REASON_NOT_A_DRAFT, "state=SUBMITTED")
+	wantRefusal(t, edit(), codes.FailedPrecondition, typev1.Reason_REASON_NOT_EDITABLE, "state=SUBMITTED")
 	r.must(r.take(zezhou, "return", d.GetName(), "say more"))
 	ok(t, edit())
 }
@@ -446,7 +446,7 @@ func (l *life) take(verb, reason string, today *date.Date) string {
 	to, may := permitted[l.state][verb]
 	switch {
 	case wantsReason[verb] && reason == "":
-		return "REASON_REQUIRED"
+		return "INVALID_FIELD"
 	case !may:
 		return "TRANSITION_NOT_PERMITTED"
 	case verb == "designate" && civil.Compare(today, l.noticeEnd) <= 0:

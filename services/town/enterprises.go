@@ -8,13 +8,12 @@ import (
 	"github.com/yizhen/yizhen/pkg/authz"
 	"github.com/yizhen/yizhen/pkg/journal"
 	"github.com/yizhen/yizhen/pkg/record"
-	"github.com/yizhen/yizhen/pkg/uscc"
 	townv1 "github.com/yizhen/yizhen/proto/yizhen/town/v1"
 )
 
 // CreateEnterprise implements the TownRegistry service.
 func (s *Server) CreateEnterprise(ctx context.Context, req *townv1.CreateEnterpriseRequest) (*townv1.Enterprise, error) {
-	if err := checkCreditCode("enterprise_id", req.GetEnterpriseId()); err != nil {
+	if err := record.CheckCreditCode("enterprise_id", req.GetEnterpriseId()); err != nil {
 		return nil, err
 	}
 	return record.Do(ctx, s.db, req, func(tx *journal.Tx) (*townv1.Enterprise, error) {
@@ -55,13 +54,5 @@ func (s *Server) DeleteEnterprise(ctx context.Context, req *townv1.DeleteEnterpr
 
 // checkEnterprise is the rule of what an enterprise may become.
 func checkEnterprise(_ *journal.Tx, _, after *townv1.Enterprise) error {
-	return checkDate("enterprise.join_date", after.GetJoinDate())
-}
-
-// checkCreditCode refuses a unified social credit code that breaks GB 32100.
-func checkCreditCode(path, code string) error {
-	if err := uscc.Check(code); err != nil {
-		return creditCodeInvalid(path, code, err)
-	}
-	return nil
+	return record.CheckDate("enterprise.join_date", after.GetJoinDate())
 }

@@ -20,10 +20,10 @@ func TestCreditCodesAreChecked(t *testing.T) {
 		fact        string
 	}{
 		{"the published example is well formed", "91350100M000100Y43", nil, ""},
-		{"check of the organisation code", "91350100M000100Y53", townv1.Reason_REASON_CREDIT_CODE_INVALID, "rule=organisation_check"},
-		{"check of the whole", "91350100M000100Y44", townv1.Reason_REASON_CREDIT_CODE_INVALID, "rule=check"},
-		{"a letter that no code has", "91350100M000100I43", townv1.Reason_REASON_CREDIT_CODE_INVALID, "rule=form"},
-		{"too short", "91350100M000100Y4", townv1.Reason_REASON_CREDIT_CODE_INVALID, "field=enterprise_id"},
+		{"check of the organisation code", "91350100M000100Y53", typev1.Reason_REASON_CREDIT_CODE_INVALID, "rule=organisation_check"},
+		{"check of the whole", "91350100M000100Y44", typev1.Reason_REASON_CREDIT_CODE_INVALID, "rule=check"},
+		{"a letter that no code has", "91350100M000100I43", typev1.Reason_REASON_CREDIT_CODE_INVALID, "rule=form"},
+		{"too short", "91350100M000100Y4", typev1.Reason_REASON_CREDIT_CODE_INVALID, "field=enterprise_id"},
 		{"none", "", typev1.Reason_REASON_INVALID_FIELD, "field=enterprise_id"},
 	} {
 		t.Run(c.shows, func(t *testing.T) {
@@ -50,12 +50,12 @@ func TestOwnersCreditCodeIsChecked(t *testing.T) {
 		return err
 	}
 	err := enter("91350100M000100Y44")
-	wantRefusal(t, err, codes.InvalidArgument, townv1.Reason_REASON_CREDIT_CODE_INVALID, "field=asset.owner_code", "rule=check")
+	wantRefusal(t, err, codes.InvalidArgument, typev1.Reason_REASON_CREDIT_CODE_INVALID, "field=asset.owner_code", "rule=check")
 	ok(t, enter("91350100M000100Y43"))
 	_, err = r.as(zezhou).UpdateAsset(t.Context(), &townv1.UpdateAssetRequest{
 		Asset: &townv1.Asset{Name: casting + "/assets/mark", OwnerCode: "91350100M000100Y53"},
 	})
-	wantRefusal(t, err, codes.InvalidArgument, townv1.Reason_REASON_CREDIT_CODE_INVALID, "rule=organisation_check")
+	wantRefusal(t, err, codes.InvalidArgument, typev1.Reason_REASON_CREDIT_CODE_INVALID, "rule=organisation_check")
 }
 
 func TestDatesAreDaysOfTheCalendar(t *testing.T) {

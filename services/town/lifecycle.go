@@ -1,12 +1,7 @@
 package town
 
 import (
-	"strings"
-
-	"google.golang.org/protobuf/reflect/protoreflect"
-
 	"github.com/yizhen/yizhen/pkg/lifecycle"
-	"github.com/yizhen/yizhen/pkg/record"
 	townv1 "github.com/yizhen/yizhen/proto/yizhen/town/v1"
 )
 
@@ -60,19 +55,4 @@ var ReportLifecycle = lifecycle.Table[townv1.Report_State]{
 		{Verb: "revise", From: reportStates{townv1.Report_STATE_PUBLISHED}, To: townv1.Report_STATE_PUBLISHED},
 		{Verb: "return", From: reportStates{townv1.Report_STATE_SUBMITTED, townv1.Report_STATE_VERIFIED}, To: townv1.Report_STATE_DRAFT},
 	},
-}
-
-// needsReason has the verbs that the contract wants a reason for: those that go against a town or a published figure.
-var needsReason = map[string]bool{"return": true, "reject": true, "warn": true, "revoke": true, "revise": true}
-
-// advance returns the state that a step leads to, or why it cannot be taken. What the table does not permit becomes a
-// fault in package rpc, the same for every service.
-func advance[S protoreflect.Enum](life lifecycle.Table[S], from S, verb string, req record.StepRequest) (S, error) {
-	if needsReason[verb] && strings.TrimSpace(req.GetReason()) == "" {
-		return from, reasonRequired(verb)
-	}
-	if err := checkDocuments("documents", req.GetDocuments()); err != nil {
-		return from, err
-	}
-	return life.Next(from, verb)
 }

@@ -45,11 +45,11 @@ func (s *Server) UpdatePolicy(ctx context.Context, req *townv1.UpdatePolicyReque
 
 // completePolicy is the rule of what a policy may become. A measure of which no progress is told is planned.
 func completePolicy(_ *journal.Tx, _, after *townv1.Policy) error {
-	if err := checkDate("policy.document.issue_date", after.GetDocument().GetIssueDate()); err != nil {
+	if err := record.CheckDate("policy.document.issue_date", after.GetDocument().GetIssueDate()); err != nil {
 		return err
 	}
 	for i, m := range after.GetMeasures() {
-		if err := checkDate(fmt.Sprintf("policy.measures[%d].due_date", i), m.GetDueDate()); err != nil {
+		if err := record.CheckDate(fmt.Sprintf("policy.measures[%d].due_date", i), m.GetDueDate()); err != nil {
 			return err
 		}
 		if m.GetProgress() == townv1.Measure_PROGRESS_UNSPECIFIED {

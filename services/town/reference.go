@@ -3,13 +3,13 @@ package town
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"google.golang.org/genproto/googleapis/type/date"
 
 	"github.com/yizhen/yizhen/pkg/civil"
 	"github.com/yizhen/yizhen/pkg/journal"
 	"github.com/yizhen/yizhen/pkg/record"
+	"github.com/yizhen/yizhen/pkg/workday"
 	townv1 "github.com/yizhen/yizhen/proto/yizhen/town/v1"
 )
 
@@ -94,7 +94,7 @@ func wrongDates(c *townv1.HolidayCalendar) (wrong []wrongDate) {
 				w.zh, w.en = "不在该年度内", "lies outside the year of the calendar"
 			case given[civil.Text(d)]:
 				w.zh, w.en = "重复", "is given twice"
-			case madeUp && !weekend(d):
+			case madeUp && !workday.Weekend(d):
 				w.zh, w.en = "是调休上班日，但不是周末", "is a make-up day and no day of the week-end"
 			default:
 				given[civil.Text(d)] = true
@@ -106,9 +106,4 @@ func wrongDates(c *townv1.HolidayCalendar) (wrong []wrongDate) {
 	check("holidays", c.GetHolidays(), false)
 	check("make_up_workdays", c.GetMakeUpWorkdays(), true)
 	return wrong
-}
-
-func weekend(d *date.Date) bool {
-	day := civil.Start(d).Weekday()
-	return day == time.Saturday || day == time.Sunday
 }

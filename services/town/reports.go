@@ -51,10 +51,13 @@ func (s *Server) ListReports(ctx context.Context, req *townv1.ListReportsRequest
 // UpdateReport implements the TownRegistry service.
 func (s *Server) UpdateReport(ctx context.Context, req *townv1.UpdateReportRequest) (*townv1.Report, error) {
 	return record.Patch(ctx, s.db, s.reports, req, req.GetReport(), func(_ *journal.Tx, before, _ *townv1.Report) error {
-		if before.GetState() != townv1.Report_STATE_DRAFT {
-			return notADraft(before.GetName(), before.GetState())
+		switch before.GetState() {
+		case townv1.Report_STATE_DRAFT:
+			return nil
+		case townv1.Report_STATE_PUBLISHED:
+			return figurePublished(before.GetName())
 		}
-		return nil
+		return record.NotEditable(before.GetName(), before.GetState())
 	})
 }
 
@@ -95,22 +98,9 @@ func (s *Server) SummarizeReports(ctx context.Context, req *townv1.SummarizeRepo
 // reportRule changes a report by what a step brings.
 type reportRule func(*journal.Tx, *townv1.Report) error
 
-// stepReport takes one step of the lifecycle and records who took it; a nil rule brings nothing.
+// stepReport takes one step in the life of a report; a nil rule brings nothing.
 func (s *Server) stepReport(ctx context.Context, verb string, req record.StepRequest, rule reportRule) (*townv1.Report, error) {
-	return record.Step(ctx, s.db, s.reports, req, func(tx *journal.Tx, r *townv1.Report) error {
-		next, err := advance(ReportLifecycle, r.GetState(), verb, req)
-		if err != nil {
-			return err
-		}
-		if rule != nil {
-			if err := rule(tx, r); err != nil {
-				return err
-			}
-		}
-		r.State = next
-		r.Decisions = append(r.Decisions, record.Decide(ctx, tx, verb, req))
-		return nil
-	})
+	return record.Follow(ctx, s.db, s.reports, req, ReportLifecycle, verb, rule)
 }
 
 // publish makes the figures of a publication those in force, for the report and in the totals.

@@ -64,7 +64,7 @@ func TestReportClimbsAndIsRevised(t *testing.T) {
 	name := report.GetName()
 	r.must(r.as(zezhou).SubmitReport(ctx, &townv1.SubmitReportRequest{Name: name}))
 	_, err = r.as(zezhou).ReturnReport(ctx, &townv1.ReturnReportRequest{Name: name})
-	wantRefusal(t, err, codes.InvalidArgument, townv1.Reason_REASON_REASON_REQUIRED, "field=reason")
+	wantRefusal(t, err, codes.InvalidArgument, typev1.Reason_REASON_INVALID_FIELD, "field=reason")
 	r.must(r.as(zezhou).ReturnReport(ctx, &townv1.ReturnReportRequest{Name: name, Reason: "the unit is wrong"}))
 	r.must(r.as(zezhou).SubmitReport(ctx, &townv1.SubmitReportRequest{Name: name}))
 	r.must(r.as(zezhou).VerifyReport(ctx, &townv1.VerifyReportRequest{Name: name}))
@@ -74,7 +74,7 @@ func TestReportClimbsAndIsRevised(t *testing.T) {
 
 	revised := &townv1.Figures{OutputValueFen: 510, RevenueFen: 400, EmployeesPersons: 3, TaxFen: 7}
 	_, err = r.as(city).ReviseReport(ctx, &townv1.ReviseReportRequest{Name: name, Figures: revised})
-	wantRefusal(t, err, codes.InvalidArgument, townv1.Reason_REASON_REASON_REQUIRED, "field=reason")
+	wantRefusal(t, err, codes.InvalidArgument, typev1.Reason_REASON_INVALID_FIELD, "field=reason")
 	report, err = r.as(city).ReviseReport(ctx, &townv1.ReviseReportRequest{Name: name, Figures: revised, Reason: "audited"})
 	ok(t, err)
 	p := report.GetPublications()
@@ -114,7 +114,7 @@ func TestStepsThatAReportDoesNotTake(t *testing.T) {
 		Report:     &townv1.Report{Name: name, Figures: &townv1.Figures{RevenueFen: 2}},
 		UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"figures.revenue_fen"}},
 	})
-	wantRefusal(t, err, codes.FailedPrecondition, townv1.Reason_REASON_NOT_A_DRAFT, "state=PUBLISHED")
+	wantRefusal(t, err, codes.FailedPrecondition, typev1.Reason_REASON_NOT_EDITABLE, "state=PUBLISHED")
 }
 
 func TestDraftedFiguresAreChangedOneByOne(t *testing.T) {

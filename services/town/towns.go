@@ -6,6 +6,7 @@ import (
 
 	"github.com/yizhen/yizhen/pkg/authn"
 	"github.com/yizhen/yizhen/pkg/authz"
+	"github.com/yizhen/yizhen/pkg/fault"
 	"github.com/yizhen/yizhen/pkg/journal"
 	"github.com/yizhen/yizhen/pkg/record"
 	"github.com/yizhen/yizhen/pkg/store"
@@ -17,7 +18,7 @@ func (s *Server) CreateTown(ctx context.Context, req *townv1.CreateTownRequest) 
 	return record.Do(ctx, s.db, req, func(tx *journal.Tx) (*townv1.Town, error) {
 		town := record.New(req.GetTown(), "towns/"+req.GetTownId())
 		if !strings.HasPrefix(req.GetTownId(), town.GetDivision()+"-") {
-			return nil, divisionMismatch(req.GetTownId(), town.GetDivision())
+			return nil, fault.IdentifierMismatch("town_id", req.GetTownId(), town.GetDivision())
 		}
 		if err := s.checkCounty(tx, town.GetDivision()); err != nil {
 			return nil, err

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	townv1 "github.com/yizhen/yizhen/proto/yizhen/town/v1"
@@ -16,10 +17,10 @@ func TestTownBelongsToACountyThatIsLoaded(t *testing.T) {
 	for _, c := range []struct {
 		shows, id, division string
 		code                codes.Code
-		reason              townv1.Reason
+		reason              protoreflect.Enum
 		field               string
 	}{
-		{"identifier of another division", "140581-casting", "140525", codes.InvalidArgument, townv1.Reason_REASON_DIVISION_MISMATCH, "town_id"},
+		{"identifier of another division", "140581-casting", "140525", codes.InvalidArgument, typev1.Reason_REASON_DIVISION_MISMATCH, "town_id"},
 		{"division that is not loaded", "140524-casting", "140524", codes.FailedPrecondition, townv1.Reason_REASON_DIVISION_UNKNOWN, "town.division"},
 		{"a city where a county is wanted", "140500-casting", "140500", codes.FailedPrecondition, townv1.Reason_REASON_DIVISION_UNKNOWN, "town.division"},
 	} {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -39,7 +40,9 @@ func OpenDB(t testing.TB, service string, c clock.Clock) *journal.DB {
 type Server struct {
 	t testing.TB
 	// Addr is where it listens.
-	Addr  string
+	Addr string
+
+	mu    sync.Mutex
 	conns map[string]*grpc.ClientConn
 }
 
@@ -78,6 +81,8 @@ func Serve(t testing.TB, db *journal.DB, register func(grpc.ServiceRegistrar), w
 // As returns a connection that calls as the principal of that name. An empty name shows no credential.
 func (s *Server) As(name string) *grpc.ClientConn {
 	s.t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if conn := s.conns[name]; conn != nil {
 		return conn
 	}

@@ -7,7 +7,7 @@ import (
 	"syscall"
 	"testing"
 
-	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/yizhen/yizhen/pkg/store"
 )
@@ -17,7 +17,7 @@ func TestTranslate(t *testing.T) {
 	for _, c := range []struct{ of, want error }{
 		{&fs.PathError{Op: "write", Path: "x.db", Err: syscall.ENOSPC}, store.ErrFull},
 		{fmt.Errorf("commit: %w", syscall.EDQUOT), store.ErrFull},
-		{bbolt.ErrDatabaseNotOpen, store.ErrClosed},
+		{berrors.ErrDatabaseNotOpen, store.ErrClosed},
 		{other, other},
 		{nil, nil},
 	} {
@@ -25,7 +25,7 @@ func TestTranslate(t *testing.T) {
 		if !errors.Is(got, c.want) {
 			t.Errorf("translate(%v) = %v, want %v", c.of, got, c.want)
 		}
-		if c.want == store.ErrFull && !errors.Is(got, c.of) {
+		if errors.Is(c.want, store.ErrFull) && !errors.Is(got, c.of) {
 			t.Errorf("translate(%v) = %v, which hides the cause", c.of, got)
 		}
 	}

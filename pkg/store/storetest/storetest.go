@@ -36,6 +36,7 @@ func Run(t *testing.T, open func(testing.TB) store.Store) {
 		{"a panic rolls everything back, and the store lives on", rollbackOnPanic},
 		{"a view sees one moment, whatever is committed meanwhile", snapshot},
 		{"a context that has ended begins nothing", endedContext},
+		{"a context that ends while it waits for its turn begins nothing", endsWaiting},
 		{"a context that ends before the commit leaves nothing", contextEndsDuring},
 		{"increments by many goroutines add up", increments},
 		{"readers beside writers see no half of a commit", noHalves},
@@ -387,6 +388,26 @@ func endedContext(t *testing.T, s store.Store) {
 	}
 	if called {
 		t.Error("the function was called")
+	}
+}
+
+func endsWaiting(t *testing.T, s store.Store) {
+	ctx, cancel := context.WithCancel(context.Background())
+	waited := make(chan error, 1)
+	update(t, s, func(store.Tx) error {
+		go func() {
+			waited <- s.Update(ctx, func(store.Tx) error {
+				if ctx.Err() != nil {
+					t.Error("the function was called after its context had ended")
+				}
+				return nil
+			})
+		}()
+		cancel()
+		return nil
+	})
+	if err := <-waited; !errors.Is(err, context.Canceled) {
+		t.Errorf("Update: %v, want context.Canceled", err)
 	}
 }
 

@@ -1674,15 +1674,15 @@ const file_yizhen_assessment_v1_indicator_sets_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\x03 \x01(\tB!\xe0A\x01\xbaH\x1br\x192\x17^[A-Za-z0-9._:-]{0,64}$R\trequestId\x12#\n" +
 	"\x06reason\x18\x04 \x01(\tB\v\xe0A\x01\xbaH\x05r\x03\x18\xd0\x0fR\x06reason\x12C\n" +
-	"\tdocuments\x18\x05 \x03(\v2\x18.yizhen.type.v1.DocumentB\v\xe0A\x01\xbaH\x05\x92\x01\x02\x10\x14R\tdocuments\"\xd1\x02\n" +
+	"\tdocuments\x18\x05 \x03(\v2\x18.yizhen.type.v1.DocumentB\v\xe0A\x01\xbaH\x05\x92\x01\x02\x10\x14R\tdocuments\"\xd8\x02\n" +
 	"\x19RetireIndicatorSetRequest\x12h\n" +
 	"\x04name\x18\x01 \x01(\tBT\xe0A\x02\xfaA \n" +
 	"\x1eassessment.yizhen/IndicatorSet\xbaH+r)2'^indicatorSets/[a-z0-9][a-z0-9-]{0,47}$R\x04name\x12\x1e\n" +
 	"\x04etag\x18\x02 \x01(\tB\n" +
 	"\xe0A\x01\xbaH\x04r\x02\x18@R\x04etag\x12@\n" +
 	"\n" +
-	"request_id\x18\x03 \x01(\tB!\xe0A\x01\xbaH\x1br\x192\x17^[A-Za-z0-9._:-]{0,64}$R\trequestId\x12#\n" +
-	"\x06reason\x18\x04 \x01(\tB\v\xe0A\x01\xbaH\x05r\x03\x18\xd0\x0fR\x06reason\x12C\n" +
+	"request_id\x18\x03 \x01(\tB!\xe0A\x01\xbaH\x1br\x192\x17^[A-Za-z0-9._:-]{0,64}$R\trequestId\x12*\n" +
+	"\x06reason\x18\x04 \x01(\tB\x12\xe0A\x02\xbaH\f\xc8\x01\x01r\a\x18\xd0\x0f2\x02\\SR\x06reason\x12C\n" +
 	"\tdocuments\x18\x05 \x03(\v2\x18.yizhen.type.v1.DocumentB\v\xe0A\x01\xbaH\x05\x92\x01\x02\x10\x14R\tdocumentsBBZ@github.com/yizhen/yizhen/proto/yizhen/assessment/v1;assessmentv1b\x06proto3"
 
 var (

@@ -40,9 +40,6 @@ const (
 	Reason_REASON_TIERS_INVALID Reason = 4
 	// INVALID_ARGUMENT: the steps of a table do not rise.
 	Reason_REASON_STEPS_INVALID Reason = 5
-	// FAILED_PRECONDITION: what has left the draft, or an appeal that is decided, cannot be edited. Draw up
-	// another indicator set; reopen the campaign.
-	Reason_REASON_NOT_A_DRAFT Reason = 6
 	// FAILED_PRECONDITION: the indicator set is a draft or retired: no campaign begins under it.
 	Reason_REASON_SET_NOT_ADOPTED Reason = 7
 	// FAILED_PRECONDITION: no town is designated, so there is nothing to assess.
@@ -53,11 +50,6 @@ const (
 	// ABORTED: the records of a service kept changing while they were read. Nothing was done; try again. The
 	// metadata `service` names it.
 	Reason_REASON_SOURCE_CHANGING Reason = 10
-	// INVALID_ARGUMENT: the public notice is shorter than five working days.
-	Reason_REASON_NOTICE_TOO_SHORT Reason = 11
-	// FAILED_PRECONDITION: the public notice has not run its days. The metadata `notice_end_date` has its
-	// last day.
-	Reason_REASON_NOTICE_RUNNING Reason = 12
 	// FAILED_PRECONDITION: an appeal is not decided. The metadata `appeal` names it.
 	Reason_REASON_APPEAL_OPEN Reason = 13
 	// FAILED_PRECONDITION: an appeal was accepted and the facts were not collected since. Reopen the
@@ -65,11 +57,6 @@ const (
 	Reason_REASON_CORRECTION_DUE Reason = 14
 	// FAILED_PRECONDITION: the result is not on public notice, or the notice is over: no appeal is filed.
 	Reason_REASON_NOT_ON_NOTICE Reason = 15
-	// INVALID_ARGUMENT: the scorecard is of a town in another division than the one that the identifier
-	// begins with. Use an identifier of that division.
-	Reason_REASON_DIVISION_MISMATCH Reason = 16
-	// INVALID_ARGUMENT: the step needs a reason.
-	Reason_REASON_REASON_REQUIRED Reason = 17
 	// FAILED_PRECONDITION: the campaign is not scored: there is no ranking, and nothing to recommend or
 	// verify.
 	Reason_REASON_NOT_SCORED Reason = 18
@@ -86,18 +73,13 @@ var (
 		3:  "REASON_ID_REPEATED",
 		4:  "REASON_TIERS_INVALID",
 		5:  "REASON_STEPS_INVALID",
-		6:  "REASON_NOT_A_DRAFT",
 		7:  "REASON_SET_NOT_ADOPTED",
 		8:  "REASON_NO_TOWNS",
 		9:  "REASON_SOURCE_TOO_LARGE",
 		10: "REASON_SOURCE_CHANGING",
-		11: "REASON_NOTICE_TOO_SHORT",
-		12: "REASON_NOTICE_RUNNING",
 		13: "REASON_APPEAL_OPEN",
 		14: "REASON_CORRECTION_DUE",
 		15: "REASON_NOT_ON_NOTICE",
-		16: "REASON_DIVISION_MISMATCH",
-		17: "REASON_REASON_REQUIRED",
 		18: "REASON_NOT_SCORED",
 		19: "REASON_MEASURE_INVALID",
 	}
@@ -108,18 +90,13 @@ var (
 		"REASON_ID_REPEATED":        3,
 		"REASON_TIERS_INVALID":      4,
 		"REASON_STEPS_INVALID":      5,
-		"REASON_NOT_A_DRAFT":        6,
 		"REASON_SET_NOT_ADOPTED":    7,
 		"REASON_NO_TOWNS":           8,
 		"REASON_SOURCE_TOO_LARGE":   9,
 		"REASON_SOURCE_CHANGING":    10,
-		"REASON_NOTICE_TOO_SHORT":   11,
-		"REASON_NOTICE_RUNNING":     12,
 		"REASON_APPEAL_OPEN":        13,
 		"REASON_CORRECTION_DUE":     14,
 		"REASON_NOT_ON_NOTICE":      15,
-		"REASON_DIVISION_MISMATCH":  16,
-		"REASON_REASON_REQUIRED":    17,
 		"REASON_NOT_SCORED":         18,
 		"REASON_MEASURE_INVALID":    19,
 	}
@@ -156,29 +133,24 @@ var File_yizhen_assessment_v1_reasons_proto protoreflect.FileDescriptor
 
 const file_yizhen_assessment_v1_reasons_proto_rawDesc = "" +
 	"\n" +
-	"\"yizhen/assessment/v1/reasons.proto\x12\x14yizhen.assessment.v1*\x9d\x04\n" +
+	"\"yizhen/assessment/v1/reasons.proto\x12\x14yizhen.assessment.v1*\xb1\x03\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18REASON_WEIGHTS_NOT_WHOLE\x10\x01\x12\x1d\n" +
 	"\x19REASON_EXPRESSION_INVALID\x10\x02\x12\x16\n" +
 	"\x12REASON_ID_REPEATED\x10\x03\x12\x18\n" +
 	"\x14REASON_TIERS_INVALID\x10\x04\x12\x18\n" +
-	"\x14REASON_STEPS_INVALID\x10\x05\x12\x16\n" +
-	"\x12REASON_NOT_A_DRAFT\x10\x06\x12\x1a\n" +
+	"\x14REASON_STEPS_INVALID\x10\x05\x12\x1a\n" +
 	"\x16REASON_SET_NOT_ADOPTED\x10\a\x12\x13\n" +
 	"\x0fREASON_NO_TOWNS\x10\b\x12\x1b\n" +
 	"\x17REASON_SOURCE_TOO_LARGE\x10\t\x12\x1a\n" +
 	"\x16REASON_SOURCE_CHANGING\x10\n" +
-	"\x12\x1b\n" +
-	"\x17REASON_NOTICE_TOO_SHORT\x10\v\x12\x19\n" +
-	"\x15REASON_NOTICE_RUNNING\x10\f\x12\x16\n" +
+	"\x12\x16\n" +
 	"\x12REASON_APPEAL_OPEN\x10\r\x12\x19\n" +
 	"\x15REASON_CORRECTION_DUE\x10\x0e\x12\x18\n" +
-	"\x14REASON_NOT_ON_NOTICE\x10\x0f\x12\x1c\n" +
-	"\x18REASON_DIVISION_MISMATCH\x10\x10\x12\x1a\n" +
-	"\x16REASON_REASON_REQUIRED\x10\x11\x12\x15\n" +
+	"\x14REASON_NOT_ON_NOTICE\x10\x0f\x12\x15\n" +
 	"\x11REASON_NOT_SCORED\x10\x12\x12\x1a\n" +
-	"\x16REASON_MEASURE_INVALID\x10\x13BBZ@github.com/yizhen/yizhen/proto/yizhen/assessment/v1;assessmentv1b\x06proto3"
+	"\x16REASON_MEASURE_INVALID\x10\x13\"\x04\b\x06\x10\x06\"\x04\b\v\x10\v\"\x04\b\f\x10\f\"\x04\b\x10\x10\x10\"\x04\b\x11\x10\x11BBZ@github.com/yizhen/yizhen/proto/yizhen/assessment/v1;assessmentv1b\x06proto3"
 
 var (
 	file_yizhen_assessment_v1_reasons_proto_rawDescOnce sync.Once

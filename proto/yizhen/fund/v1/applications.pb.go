@@ -165,9 +165,11 @@ type Application struct {
 	// When it was created.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// When it was last changed.
-	UpdateTime    *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	// The holiday calendars that the notice was counted with.
+	CalendarEvidence []*v1.Evidence `protobuf:"bytes,23,rep,name=calendar_evidence,json=calendarEvidence,proto3" json:"calendar_evidence,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Application) Reset() {
@@ -350,6 +352,13 @@ func (x *Application) GetCreateTime() *timestamppb.Timestamp {
 func (x *Application) GetUpdateTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.UpdateTime
+	}
+	return nil
+}
+
+func (x *Application) GetCalendarEvidence() []*v1.Evidence {
+	if x != nil {
+		return x.CalendarEvidence
 	}
 	return nil
 }
@@ -1522,7 +1531,7 @@ var File_yizhen_fund_v1_applications_proto protoreflect.FileDescriptor
 
 const file_yizhen_fund_v1_applications_proto_rawDesc = "" +
 	"\n" +
-	"!yizhen/fund/v1/applications.proto\x12\x0eyizhen.fund.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\x1a\x1cyizhen/type/v1/actions.proto\x1a\x1dyizhen/type/v1/evidence.proto\"\xfb\f\n" +
+	"!yizhen/fund/v1/applications.proto\x12\x0eyizhen.fund.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\x1a\x1cyizhen/type/v1/actions.proto\x1a\x1dyizhen/type/v1/evidence.proto\"\xc7\r\n" +
 	"\vApplication\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\bR\x04name\x12<\n" +
 	"\x05state\x18\x02 \x01(\x0e2!.yizhen.fund.v1.Application.StateB\x03\xe0A\x03R\x05state\x12V\n" +
@@ -1553,7 +1562,8 @@ const file_yizhen_fund_v1_applications_proto_rawDesc = "" +
 	"\vcreate_time\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
 	"createTime\x12@\n" +
 	"\vupdate_time\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
-	"updateTime\"\xd0\x01\n" +
+	"updateTime\x12J\n" +
+	"\x11calendar_evidence\x18\x17 \x03(\v2\x18.yizhen.type.v1.EvidenceB\x03\xe0A\x03R\x10calendarEvidence\"\xd0\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vSTATE_DRAFT\x10\x01\x12\x13\n" +
@@ -1654,24 +1664,24 @@ const file_yizhen_fund_v1_applications_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\x03 \x01(\tB!\xe0A\x01\xbaH\x1br\x192\x17^[A-Za-z0-9._:-]{0,64}$R\trequestId\x12#\n" +
 	"\x06reason\x18\x04 \x01(\tB\v\xe0A\x01\xbaH\x05r\x03\x18\xd0\x0fR\x06reason\x12C\n" +
-	"\tdocuments\x18\x05 \x03(\v2\x18.yizhen.type.v1.DocumentB\v\xe0A\x01\xbaH\x05\x92\x01\x02\x10\x14R\tdocuments\"\xc9\x02\n" +
+	"\tdocuments\x18\x05 \x03(\v2\x18.yizhen.type.v1.DocumentB\v\xe0A\x01\xbaH\x05\x92\x01\x02\x10\x14R\tdocuments\"\xd0\x02\n" +
 	"\x18ReturnApplicationRequest\x12a\n" +
 	"\x04name\x18\x01 \x01(\tBM\xe0A\x02\xfaA\x19\n" +
 	"\x17fund.yizhen/Application\xbaH+r)2'^applications/[0-9]{6}-[a-z0-9-]{1,48}$R\x04name\x12\x1e\n" +
 	"\x04etag\x18\x02 \x01(\tB\n" +
 	"\xe0A\x01\xbaH\x04r\x02\x18@R\x04etag\x12@\n" +
 	"\n" +
-	"request_id\x18\x03 \x01(\tB!\xe0A\x01\xbaH\x1br\x192\x17^[A-Za-z0-9._:-]{0,64}$R\trequestId\x12#\n" +
-	"\x06reason\x18\x04 \x01(\tB\v\xe0A\x01\xbaH\x05r\x03\x18\xd0\x0fR\x06reason\x12C\n" +
-	"\tdocuments\x18\x05 \x03(\v2\x18.yizhen.type.v1.DocumentB\v\xe0A\x01\xbaH\x05\x92\x01\x02\x10\x14R\tdocuments\"\xc9\x02\n" +
+	"request_id\x18\x03 \x01(\tB!\xe0A\x01\xbaH\x1br\x192\x17^[A-Za-z0-9._:-]{0,64}$R\trequestId\x12*\n" +
+	"\x06reason\x18\x04 \x01(\tB\x12\xe0A\x02\xbaH\f\xc8\x01\x01r\a\x18\xd0\x0f2\x02\\SR\x06reason\x12C\n" +
+	"\tdocuments\x18\x05 \x03(\v2\x18.yizhen.type.v1.DocumentB\v\xe0A\x01\xbaH\x05\x92\x01\x02\x10\x14R\tdocuments\"\xd0\x02\n" +
 	"\x18RejectApplicationRequest\x12a\n" +
 	"\x04name\x18\x01 \x01(\tBM\xe0A\x02\xfaA\x19\n" +
 	"\x17fund.yizhen/Application\xbaH+r)2'^applications/[0-9]{6}-[a-z0-9-]{1,48}$R\x04name\x12\x1e\n" +
 	"\x04etag\x18\x02 \x01(\tB\n" +
 	"\xe0A\x01\xbaH\x04r\x02\x18@R\x04etag\x12@\n" +
 	"\n" +
-	"request_id\x18\x03 \x01(\tB!\xe0A\x01\xbaH\x1br\x192\x17^[A-Za-z0-9._:-]{0,64}$R\trequestId\x12#\n" +
-	"\x06reason\x18\x04 \x01(\tB\v\xe0A\x01\xbaH\x05r\x03\x18\xd0\x0fR\x06reason\x12C\n" +
+	"request_id\x18\x03 \x01(\tB!\xe0A\x01\xbaH\x1br\x192\x17^[A-Za-z0-9._:-]{0,64}$R\trequestId\x12*\n" +
+	"\x06reason\x18\x04 \x01(\tB\x12\xe0A\x02\xbaH\f\xc8\x01\x01r\a\x18\xd0\x0f2\x02\\SR\x06reason\x12C\n" +
 	"\tdocuments\x18\x05 \x03(\v2\x18.yizhen.type.v1.DocumentB\v\xe0A\x01\xbaH\x05\x92\x01\x02\x10\x14R\tdocuments\"\xcb\x02\n" +
 	"\x1aWithdrawApplicationRequest\x12a\n" +
 	"\x04name\x18\x01 \x01(\tBM\xe0A\x02\xfaA\x19\n" +
@@ -1719,8 +1729,9 @@ var file_yizhen_fund_v1_applications_proto_goTypes = []any{
 	(*date.Date)(nil),                  // 18: google.type.Date
 	(*v1.Decision)(nil),                // 19: yizhen.type.v1.Decision
 	(*timestamppb.Timestamp)(nil),      // 20: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil),      // 21: google.protobuf.FieldMask
-	(*v1.Document)(nil),                // 22: yizhen.type.v1.Document
+	(*v1.Evidence)(nil),                // 21: yizhen.type.v1.Evidence
+	(*fieldmaskpb.FieldMask)(nil),      // 22: google.protobuf.FieldMask
+	(*v1.Document)(nil),                // 23: yizhen.type.v1.Document
 }
 var file_yizhen_fund_v1_applications_proto_depIdxs = []int32{
 	0,  // 0: yizhen.fund.v1.Application.state:type_name -> yizhen.fund.v1.Application.State
@@ -1731,25 +1742,26 @@ var file_yizhen_fund_v1_applications_proto_depIdxs = []int32{
 	19, // 5: yizhen.fund.v1.Application.decisions:type_name -> yizhen.type.v1.Decision
 	20, // 6: yizhen.fund.v1.Application.create_time:type_name -> google.protobuf.Timestamp
 	20, // 7: yizhen.fund.v1.Application.update_time:type_name -> google.protobuf.Timestamp
-	1,  // 8: yizhen.fund.v1.CreateApplicationRequest.application:type_name -> yizhen.fund.v1.Application
-	1,  // 9: yizhen.fund.v1.ListApplicationsResponse.applications:type_name -> yizhen.fund.v1.Application
-	1,  // 10: yizhen.fund.v1.UpdateApplicationRequest.application:type_name -> yizhen.fund.v1.Application
-	21, // 11: yizhen.fund.v1.UpdateApplicationRequest.update_mask:type_name -> google.protobuf.FieldMask
-	22, // 12: yizhen.fund.v1.SubmitApplicationRequest.documents:type_name -> yizhen.type.v1.Document
-	22, // 13: yizhen.fund.v1.CheckApplicationRequest.documents:type_name -> yizhen.type.v1.Document
-	22, // 14: yizhen.fund.v1.ReviewApplicationRequest.documents:type_name -> yizhen.type.v1.Document
-	2,  // 15: yizhen.fund.v1.ReviewApplicationRequest.scores:type_name -> yizhen.fund.v1.ExpertScore
-	22, // 16: yizhen.fund.v1.AnnounceApplicationRequest.documents:type_name -> yizhen.type.v1.Document
-	22, // 17: yizhen.fund.v1.ApproveApplicationRequest.documents:type_name -> yizhen.type.v1.Document
-	22, // 18: yizhen.fund.v1.AwardApplicationRequest.documents:type_name -> yizhen.type.v1.Document
-	22, // 19: yizhen.fund.v1.ReturnApplicationRequest.documents:type_name -> yizhen.type.v1.Document
-	22, // 20: yizhen.fund.v1.RejectApplicationRequest.documents:type_name -> yizhen.type.v1.Document
-	22, // 21: yizhen.fund.v1.WithdrawApplicationRequest.documents:type_name -> yizhen.type.v1.Document
-	22, // [22:22] is the sub-list for method output_type
-	22, // [22:22] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	21, // 8: yizhen.fund.v1.Application.calendar_evidence:type_name -> yizhen.type.v1.Evidence
+	1,  // 9: yizhen.fund.v1.CreateApplicationRequest.application:type_name -> yizhen.fund.v1.Application
+	1,  // 10: yizhen.fund.v1.ListApplicationsResponse.applications:type_name -> yizhen.fund.v1.Application
+	1,  // 11: yizhen.fund.v1.UpdateApplicationRequest.application:type_name -> yizhen.fund.v1.Application
+	22, // 12: yizhen.fund.v1.UpdateApplicationRequest.update_mask:type_name -> google.protobuf.FieldMask
+	23, // 13: yizhen.fund.v1.SubmitApplicationRequest.documents:type_name -> yizhen.type.v1.Document
+	23, // 14: yizhen.fund.v1.CheckApplicationRequest.documents:type_name -> yizhen.type.v1.Document
+	23, // 15: yizhen.fund.v1.ReviewApplicationRequest.documents:type_name -> yizhen.type.v1.Document
+	2,  // 16: yizhen.fund.v1.ReviewApplicationRequest.scores:type_name -> yizhen.fund.v1.ExpertScore
+	23, // 17: yizhen.fund.v1.AnnounceApplicationRequest.documents:type_name -> yizhen.type.v1.Document
+	23, // 18: yizhen.fund.v1.ApproveApplicationRequest.documents:type_name -> yizhen.type.v1.Document
+	23, // 19: yizhen.fund.v1.AwardApplicationRequest.documents:type_name -> yizhen.type.v1.Document
+	23, // 20: yizhen.fund.v1.ReturnApplicationRequest.documents:type_name -> yizhen.type.v1.Document
+	23, // 21: yizhen.fund.v1.RejectApplicationRequest.documents:type_name -> yizhen.type.v1.Document
+	23, // 22: yizhen.fund.v1.WithdrawApplicationRequest.documents:type_name -> yizhen.type.v1.Document
+	23, // [23:23] is the sub-list for method output_type
+	23, // [23:23] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_yizhen_fund_v1_applications_proto_init() }

@@ -28,12 +28,6 @@ type Reason int32
 const (
 	// Not used.
 	Reason_REASON_UNSPECIFIED Reason = 0
-	// INVALID_ARGUMENT: the town, project, award or tranche lies in another division than the one that the
-	// identifier begins with. Use an identifier of that division.
-	Reason_REASON_DIVISION_MISMATCH Reason = 1
-	// FAILED_PRECONDITION: what was adopted, opened, handed in, checked or received cannot be edited any more.
-	// The metadata `state` says where it stands. Have an application returned; prepare a new disbursement.
-	Reason_REASON_NOT_A_DRAFT Reason = 2
 	// FAILED_PRECONDITION: the budget is a draft or closed: nothing is appropriated or approved under it.
 	Reason_REASON_BUDGET_NOT_ADOPTED Reason = 3
 	// INVALID_ARGUMENT: the shares of the tranches do not add up to 10000 basis points. The metadata
@@ -53,18 +47,10 @@ const (
 	// ALREADY_EXISTS: another application is for the same project and action. The metadata `application`
 	// names it.
 	Reason_REASON_DUPLICATE_PROJECT Reason = 10
-	// INVALID_ARGUMENT: the unified social credit code breaks GB 32100. The metadata `rule` says which
-	// part.
-	Reason_REASON_CREDIT_CODE_INVALID Reason = 11
 	// INVALID_ARGUMENT: the call goes by verified investment, and the check gives none.
 	Reason_REASON_VERIFIED_INVESTMENT_REQUIRED Reason = 12
 	// INVALID_ARGUMENT: every expert is recused, or one is named twice.
 	Reason_REASON_SCORES_REQUIRED Reason = 13
-	// INVALID_ARGUMENT: the public notice is shorter than five working days.
-	Reason_REASON_NOTICE_TOO_SHORT Reason = 14
-	// FAILED_PRECONDITION: the public notice has not run its days. The metadata `notice_end_date` has its
-	// last day.
-	Reason_REASON_NOTICE_RUNNING Reason = 15
 	// FAILED_PRECONDITION: more would be approved than is asked for. The metadata `limit_fen` has the most.
 	Reason_REASON_REQUEST_EXCEEDED Reason = 16
 	// FAILED_PRECONDITION: the amount is more than the rate permits for the investment. The metadata
@@ -81,8 +67,6 @@ const (
 	Reason_REASON_INSUFFICIENT_BALANCE Reason = 20
 	// ALREADY_EXISTS: the ledger has a transfer of this identifier: the step was posted before.
 	Reason_REASON_TRANSFER_EXISTS Reason = 21
-	// INVALID_ARGUMENT: the step needs a reason.
-	Reason_REASON_REASON_REQUIRED Reason = 22
 	// FAILED_PRECONDITION: the project service has no such milestone, or it is not accepted. The metadata
 	// `milestone` and `state` say which and where it stands.
 	Reason_REASON_MILESTONE_NOT_ACCEPTED Reason = 23
@@ -91,9 +75,6 @@ const (
 	// FAILED_PRECONDITION: a disbursement of the tranche stands already. The metadata `disbursement` names
 	// it. Cancel it, or wait for it.
 	Reason_REASON_DISBURSEMENT_STANDS Reason = 25
-	// PERMISSION_DENIED: the caller has already prepared or checked this disbursement. Whoever prepares,
-	// checks and sends it are three different principals, whatever their permissions.
-	Reason_REASON_SAME_PRINCIPAL Reason = 26
 	// PERMISSION_DENIED: only the principal that prepared a disbursement may change it.
 	Reason_REASON_NOT_THE_MAKER Reason = 27
 	// FAILED_PRECONDITION: the bank's receipt for it is there already, under another number. The
@@ -110,8 +91,6 @@ const (
 var (
 	Reason_name = map[int32]string{
 		0:  "REASON_UNSPECIFIED",
-		1:  "REASON_DIVISION_MISMATCH",
-		2:  "REASON_NOT_A_DRAFT",
 		3:  "REASON_BUDGET_NOT_ADOPTED",
 		4:  "REASON_SHARES_NOT_WHOLE",
 		5:  "REASON_RATE_TOO_HIGH",
@@ -120,22 +99,17 @@ var (
 		8:  "REASON_CALL_NOT_OPEN",
 		9:  "REASON_DUPLICATE_EVIDENCE",
 		10: "REASON_DUPLICATE_PROJECT",
-		11: "REASON_CREDIT_CODE_INVALID",
 		12: "REASON_VERIFIED_INVESTMENT_REQUIRED",
 		13: "REASON_SCORES_REQUIRED",
-		14: "REASON_NOTICE_TOO_SHORT",
-		15: "REASON_NOTICE_RUNNING",
 		16: "REASON_REQUEST_EXCEEDED",
 		17: "REASON_RATE_EXCEEDED",
 		18: "REASON_APPLICATION_CAP_EXCEEDED",
 		19: "REASON_ENTERPRISE_CAP_EXCEEDED",
 		20: "REASON_INSUFFICIENT_BALANCE",
 		21: "REASON_TRANSFER_EXISTS",
-		22: "REASON_REASON_REQUIRED",
 		23: "REASON_MILESTONE_NOT_ACCEPTED",
 		24: "REASON_TRANCHE_NOT_PAYABLE",
 		25: "REASON_DISBURSEMENT_STANDS",
-		26: "REASON_SAME_PRINCIPAL",
 		27: "REASON_NOT_THE_MAKER",
 		28: "REASON_RECEIPT_CONFLICT",
 		29: "REASON_NOT_PAID_SO_MUCH",
@@ -143,8 +117,6 @@ var (
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":                  0,
-		"REASON_DIVISION_MISMATCH":            1,
-		"REASON_NOT_A_DRAFT":                  2,
 		"REASON_BUDGET_NOT_ADOPTED":           3,
 		"REASON_SHARES_NOT_WHOLE":             4,
 		"REASON_RATE_TOO_HIGH":                5,
@@ -153,22 +125,17 @@ var (
 		"REASON_CALL_NOT_OPEN":                8,
 		"REASON_DUPLICATE_EVIDENCE":           9,
 		"REASON_DUPLICATE_PROJECT":            10,
-		"REASON_CREDIT_CODE_INVALID":          11,
 		"REASON_VERIFIED_INVESTMENT_REQUIRED": 12,
 		"REASON_SCORES_REQUIRED":              13,
-		"REASON_NOTICE_TOO_SHORT":             14,
-		"REASON_NOTICE_RUNNING":               15,
 		"REASON_REQUEST_EXCEEDED":             16,
 		"REASON_RATE_EXCEEDED":                17,
 		"REASON_APPLICATION_CAP_EXCEEDED":     18,
 		"REASON_ENTERPRISE_CAP_EXCEEDED":      19,
 		"REASON_INSUFFICIENT_BALANCE":         20,
 		"REASON_TRANSFER_EXISTS":              21,
-		"REASON_REASON_REQUIRED":              22,
 		"REASON_MILESTONE_NOT_ACCEPTED":       23,
 		"REASON_TRANCHE_NOT_PAYABLE":          24,
 		"REASON_DISBURSEMENT_STANDS":          25,
-		"REASON_SAME_PRINCIPAL":               26,
 		"REASON_NOT_THE_MAKER":                27,
 		"REASON_RECEIPT_CONFLICT":             28,
 		"REASON_NOT_PAID_SO_MUCH":             29,
@@ -207,11 +174,9 @@ var File_yizhen_fund_v1_reasons_proto protoreflect.FileDescriptor
 
 const file_yizhen_fund_v1_reasons_proto_rawDesc = "" +
 	"\n" +
-	"\x1cyizhen/fund/v1/reasons.proto\x12\x0eyizhen.fund.v1*\x9b\a\n" +
+	"\x1cyizhen/fund/v1/reasons.proto\x12\x0eyizhen.fund.v1*\x80\x06\n" +
 	"\x06Reason\x12\x16\n" +
-	"\x12REASON_UNSPECIFIED\x10\x00\x12\x1c\n" +
-	"\x18REASON_DIVISION_MISMATCH\x10\x01\x12\x16\n" +
-	"\x12REASON_NOT_A_DRAFT\x10\x02\x12\x1d\n" +
+	"\x12REASON_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19REASON_BUDGET_NOT_ADOPTED\x10\x03\x12\x1b\n" +
 	"\x17REASON_SHARES_NOT_WHOLE\x10\x04\x12\x18\n" +
 	"\x14REASON_RATE_TOO_HIGH\x10\x05\x12\x19\n" +
@@ -220,27 +185,22 @@ const file_yizhen_fund_v1_reasons_proto_rawDesc = "" +
 	"\x14REASON_CALL_NOT_OPEN\x10\b\x12\x1d\n" +
 	"\x19REASON_DUPLICATE_EVIDENCE\x10\t\x12\x1c\n" +
 	"\x18REASON_DUPLICATE_PROJECT\x10\n" +
-	"\x12\x1e\n" +
-	"\x1aREASON_CREDIT_CODE_INVALID\x10\v\x12'\n" +
+	"\x12'\n" +
 	"#REASON_VERIFIED_INVESTMENT_REQUIRED\x10\f\x12\x1a\n" +
 	"\x16REASON_SCORES_REQUIRED\x10\r\x12\x1b\n" +
-	"\x17REASON_NOTICE_TOO_SHORT\x10\x0e\x12\x19\n" +
-	"\x15REASON_NOTICE_RUNNING\x10\x0f\x12\x1b\n" +
 	"\x17REASON_REQUEST_EXCEEDED\x10\x10\x12\x18\n" +
 	"\x14REASON_RATE_EXCEEDED\x10\x11\x12#\n" +
 	"\x1fREASON_APPLICATION_CAP_EXCEEDED\x10\x12\x12\"\n" +
 	"\x1eREASON_ENTERPRISE_CAP_EXCEEDED\x10\x13\x12\x1f\n" +
 	"\x1bREASON_INSUFFICIENT_BALANCE\x10\x14\x12\x1a\n" +
-	"\x16REASON_TRANSFER_EXISTS\x10\x15\x12\x1a\n" +
-	"\x16REASON_REASON_REQUIRED\x10\x16\x12!\n" +
+	"\x16REASON_TRANSFER_EXISTS\x10\x15\x12!\n" +
 	"\x1dREASON_MILESTONE_NOT_ACCEPTED\x10\x17\x12\x1e\n" +
 	"\x1aREASON_TRANCHE_NOT_PAYABLE\x10\x18\x12\x1e\n" +
-	"\x1aREASON_DISBURSEMENT_STANDS\x10\x19\x12\x19\n" +
-	"\x15REASON_SAME_PRINCIPAL\x10\x1a\x12\x18\n" +
+	"\x1aREASON_DISBURSEMENT_STANDS\x10\x19\x12\x18\n" +
 	"\x14REASON_NOT_THE_MAKER\x10\x1b\x12\x1b\n" +
 	"\x17REASON_RECEIPT_CONFLICT\x10\x1c\x12\x1b\n" +
 	"\x17REASON_NOT_PAID_SO_MUCH\x10\x1d\x12\x19\n" +
-	"\x15REASON_DATE_IN_FUTURE\x10\x1eB6Z4github.com/yizhen/yizhen/proto/yizhen/fund/v1;fundv1b\x06proto3"
+	"\x15REASON_DATE_IN_FUTURE\x10\x1e\"\x04\b\x01\x10\x01\"\x04\b\x02\x10\x02\"\x04\b\v\x10\v\"\x04\b\x0e\x10\x0e\"\x04\b\x0f\x10\x0f\"\x04\b\x16\x10\x16\"\x04\b\x1a\x10\x1aB6Z4github.com/yizhen/yizhen/proto/yizhen/fund/v1;fundv1b\x06proto3"
 
 var (
 	file_yizhen_fund_v1_reasons_proto_rawDescOnce sync.Once

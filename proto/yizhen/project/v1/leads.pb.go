@@ -1104,15 +1104,15 @@ const file_yizhen_project_v1_leads_proto_rawDesc = "" +
 	"\tdocuments\x18\x05 \x03(\v2\x18.yizhen.type.v1.DocumentB\v\xe0A\x01\xbaH\x05\x92\x01\x02\x10\x14R\tdocuments\x12C\n" +
 	"\n" +
 	"project_id\x18\x06 \x01(\tB$\xe0A\x02\xbaH\x1er\x1c2\x1a^[0-9]{6}-[a-z0-9-]{1,48}$R\tprojectId\x12?\n" +
-	"\aproject\x18\a \x01(\v2\x1a.yizhen.project.v1.ProjectB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\aproject\"\xb7\x02\n" +
+	"\aproject\x18\a \x01(\v2\x1a.yizhen.project.v1.ProjectB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\aproject\"\xbc\x02\n" +
 	"\x0fLoseLeadRequest\x12V\n" +
 	"\x04name\x18\x01 \x01(\tBB\xe0A\x02\xfaA\x15\n" +
 	"\x13project.yizhen/Lead\xbaH$r\"2 ^leads/[0-9]{6}-[a-z0-9-]{1,48}$R\x04name\x12\x1e\n" +
 	"\x04etag\x18\x02 \x01(\tB\n" +
 	"\xe0A\x01\xbaH\x04r\x02\x18@R\x04etag\x12@\n" +
 	"\n" +
-	"request_id\x18\x03 \x01(\tB!\xe0A\x01\xbaH\x1br\x192\x17^[A-Za-z0-9._:-]{0,64}$R\trequestId\x12%\n" +
-	"\x06reason\x18\x04 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\xd0\x0fR\x06reason\x12C\n" +
+	"request_id\x18\x03 \x01(\tB!\xe0A\x01\xbaH\x1br\x192\x17^[A-Za-z0-9._:-]{0,64}$R\trequestId\x12*\n" +
+	"\x06reason\x18\x04 \x01(\tB\x12\xe0A\x02\xbaH\f\xc8\x01\x01r\a\x18\xd0\x0f2\x02\\SR\x06reason\x12C\n" +
 	"\tdocuments\x18\x05 \x03(\v2\x18.yizhen.type.v1.DocumentB\v\xe0A\x01\xbaH\x05\x92\x01\x02\x10\x14R\tdocumentsB<Z:github.com/yizhen/yizhen/proto/yizhen/project/v1;projectv1b\x06proto3"
 
 var (

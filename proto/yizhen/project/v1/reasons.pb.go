@@ -28,15 +28,8 @@ type Reason int32
 const (
 	// Not used.
 	Reason_REASON_UNSPECIFIED Reason = 0
-	// INVALID_ARGUMENT: the town or project lies in another division than the one that the identifier begins
-	// with, or the pool is of neither that of the project nor one above it. The metadata `resource` names it. Use an
-	// identifier of its division.
-	Reason_REASON_DIVISION_MISMATCH Reason = 1
 	// INVALID_ARGUMENT: the project belongs to another town. The metadata `town` names the one it belongs to.
 	Reason_REASON_TOWN_MISMATCH Reason = 2
-	// INVALID_ARGUMENT: the unified social credit code breaks GB 32100. The metadata `rule` says which part:
-	// its form, the check of the organisation code, or the last check character.
-	Reason_REASON_CREDIT_CODE_INVALID Reason = 3
 	// ALREADY_EXISTS: another project has the same national project code. The metadata `project` names it.
 	Reason_REASON_PROJECT_CODE_TAKEN Reason = 4
 	// INVALID_ARGUMENT: the new date of an assignment or escalation is not after today.
@@ -44,14 +37,8 @@ const (
 	// FAILED_PRECONDITION: the project is cancelled, so nothing is added to it and nothing in it goes on. The
 	// metadata `project` names it.
 	Reason_REASON_PROJECT_CANCELLED Reason = 6
-	// FAILED_PRECONDITION: what was reported, verified, decided or closed cannot be edited any more. The
-	// metadata `state` says where it stands.
-	Reason_REASON_NOT_EDITABLE Reason = 7
 	// FAILED_PRECONDITION: the project has no expected output to set the actual one against. Update it first.
 	Reason_REASON_EXPECTED_OUTPUT_REQUIRED Reason = 8
-	// PERMISSION_DENIED: the caller has reported this milestone. Whoever reports one cannot accept it, whatever
-	// their permissions.
-	Reason_REASON_SAME_PRINCIPAL Reason = 9
 	// INVALID_ARGUMENT: the month of the progress report has not begun, so nothing can have been invested in it.
 	Reason_REASON_MONTH_NOT_BEGUN Reason = 10
 	// FAILED_PRECONDITION: less is left in the pool than is asked for. The metadata `factor_quota`,
@@ -70,15 +57,11 @@ const (
 var (
 	Reason_name = map[int32]string{
 		0:  "REASON_UNSPECIFIED",
-		1:  "REASON_DIVISION_MISMATCH",
 		2:  "REASON_TOWN_MISMATCH",
-		3:  "REASON_CREDIT_CODE_INVALID",
 		4:  "REASON_PROJECT_CODE_TAKEN",
 		5:  "REASON_DATE_NOT_AHEAD",
 		6:  "REASON_PROJECT_CANCELLED",
-		7:  "REASON_NOT_EDITABLE",
 		8:  "REASON_EXPECTED_OUTPUT_REQUIRED",
-		9:  "REASON_SAME_PRINCIPAL",
 		10: "REASON_MONTH_NOT_BEGUN",
 		11: "REASON_INSUFFICIENT_QUOTA",
 		12: "REASON_QUOTA_IN_USE",
@@ -87,15 +70,11 @@ var (
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":              0,
-		"REASON_DIVISION_MISMATCH":        1,
 		"REASON_TOWN_MISMATCH":            2,
-		"REASON_CREDIT_CODE_INVALID":      3,
 		"REASON_PROJECT_CODE_TAKEN":       4,
 		"REASON_DATE_NOT_AHEAD":           5,
 		"REASON_PROJECT_CANCELLED":        6,
-		"REASON_NOT_EDITABLE":             7,
 		"REASON_EXPECTED_OUTPUT_REQUIRED": 8,
-		"REASON_SAME_PRINCIPAL":           9,
 		"REASON_MONTH_NOT_BEGUN":          10,
 		"REASON_INSUFFICIENT_QUOTA":       11,
 		"REASON_QUOTA_IN_USE":             12,
@@ -135,24 +114,20 @@ var File_yizhen_project_v1_reasons_proto protoreflect.FileDescriptor
 
 const file_yizhen_project_v1_reasons_proto_rawDesc = "" +
 	"\n" +
-	"\x1fyizhen/project/v1/reasons.proto\x12\x11yizhen.project.v1*\xab\x03\n" +
+	"\x1fyizhen/project/v1/reasons.proto\x12\x11yizhen.project.v1*\xd1\x02\n" +
 	"\x06Reason\x12\x16\n" +
-	"\x12REASON_UNSPECIFIED\x10\x00\x12\x1c\n" +
-	"\x18REASON_DIVISION_MISMATCH\x10\x01\x12\x18\n" +
-	"\x14REASON_TOWN_MISMATCH\x10\x02\x12\x1e\n" +
-	"\x1aREASON_CREDIT_CODE_INVALID\x10\x03\x12\x1d\n" +
+	"\x12REASON_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14REASON_TOWN_MISMATCH\x10\x02\x12\x1d\n" +
 	"\x19REASON_PROJECT_CODE_TAKEN\x10\x04\x12\x19\n" +
 	"\x15REASON_DATE_NOT_AHEAD\x10\x05\x12\x1c\n" +
-	"\x18REASON_PROJECT_CANCELLED\x10\x06\x12\x17\n" +
-	"\x13REASON_NOT_EDITABLE\x10\a\x12#\n" +
-	"\x1fREASON_EXPECTED_OUTPUT_REQUIRED\x10\b\x12\x19\n" +
-	"\x15REASON_SAME_PRINCIPAL\x10\t\x12\x1a\n" +
+	"\x18REASON_PROJECT_CANCELLED\x10\x06\x12#\n" +
+	"\x1fREASON_EXPECTED_OUTPUT_REQUIRED\x10\b\x12\x1a\n" +
 	"\x16REASON_MONTH_NOT_BEGUN\x10\n" +
 	"\x12\x1d\n" +
 	"\x19REASON_INSUFFICIENT_QUOTA\x10\v\x12\x17\n" +
 	"\x13REASON_QUOTA_IN_USE\x10\f\x12\x16\n" +
 	"\x12REASON_NOT_OVERDUE\x10\r\x12\x14\n" +
-	"\x10REASON_TOP_LEVEL\x10\x0eB<Z:github.com/yizhen/yizhen/proto/yizhen/project/v1;projectv1b\x06proto3"
+	"\x10REASON_TOP_LEVEL\x10\x0e\"\x04\b\x01\x10\x01\"\x04\b\x03\x10\x03\"\x04\b\a\x10\a\"\x04\b\t\x10\tB<Z:github.com/yizhen/yizhen/proto/yizhen/project/v1;projectv1b\x06proto3"
 
 var (
 	file_yizhen_project_v1_reasons_proto_rawDescOnce sync.Once

@@ -28,31 +28,15 @@ type Reason int32
 const (
 	// Not used.
 	Reason_REASON_UNSPECIFIED Reason = 0
-	// INVALID_ARGUMENT: the identifier does not begin with the town's division.
-	Reason_REASON_DIVISION_MISMATCH Reason = 1
 	// FAILED_PRECONDITION: the division is not loaded in the registry, or is a city where a county is
 	// wanted.
 	Reason_REASON_DIVISION_UNKNOWN Reason = 2
-	// INVALID_ARGUMENT: the unified social credit code breaks GB 32100. The metadata `rule` says which
-	// part: its form (`form`), the check of the organisation code (`organisation_check`), or the last
-	// check character (`check`).
-	Reason_REASON_CREDIT_CODE_INVALID Reason = 3
-	// FAILED_PRECONDITION: the public notice has not run its days. The metadata `notice_end_date` has
-	// its last day.
-	Reason_REASON_NOTICE_RUNNING Reason = 4
-	// INVALID_ARGUMENT: the public notice is shorter than five working days.
-	Reason_REASON_NOTICE_TOO_SHORT Reason = 5
 	// FAILED_PRECONDITION: the batch designates at another level.
 	Reason_REASON_BATCH_LEVEL_MISMATCH Reason = 6
 	// FAILED_PRECONDITION: a provincial designation begins from a municipal one that holds.
 	Reason_REASON_MUNICIPAL_LEVEL_REQUIRED Reason = 7
-	// FAILED_PRECONDITION: the report or application has left the draft and cannot be edited. A
-	// published figure is revised instead.
-	Reason_REASON_NOT_A_DRAFT Reason = 8
 	// FAILED_PRECONDITION: the term has not ended.
 	Reason_REASON_TERM_RUNNING Reason = 9
-	// INVALID_ARGUMENT: the step needs a reason.
-	Reason_REASON_REASON_REQUIRED Reason = 10
 	// INVALID_ARGUMENT: a date of the calendar lies outside its year, or is given twice, or a make-up
 	// day is not a day of the week-end.
 	Reason_REASON_CALENDAR_INVALID Reason = 11
@@ -64,31 +48,19 @@ const (
 var (
 	Reason_name = map[int32]string{
 		0:  "REASON_UNSPECIFIED",
-		1:  "REASON_DIVISION_MISMATCH",
 		2:  "REASON_DIVISION_UNKNOWN",
-		3:  "REASON_CREDIT_CODE_INVALID",
-		4:  "REASON_NOTICE_RUNNING",
-		5:  "REASON_NOTICE_TOO_SHORT",
 		6:  "REASON_BATCH_LEVEL_MISMATCH",
 		7:  "REASON_MUNICIPAL_LEVEL_REQUIRED",
-		8:  "REASON_NOT_A_DRAFT",
 		9:  "REASON_TERM_RUNNING",
-		10: "REASON_REASON_REQUIRED",
 		11: "REASON_CALENDAR_INVALID",
 		12: "REASON_TOWN_NOT_DESIGNATED",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":              0,
-		"REASON_DIVISION_MISMATCH":        1,
 		"REASON_DIVISION_UNKNOWN":         2,
-		"REASON_CREDIT_CODE_INVALID":      3,
-		"REASON_NOTICE_RUNNING":           4,
-		"REASON_NOTICE_TOO_SHORT":         5,
 		"REASON_BATCH_LEVEL_MISMATCH":     6,
 		"REASON_MUNICIPAL_LEVEL_REQUIRED": 7,
-		"REASON_NOT_A_DRAFT":              8,
 		"REASON_TERM_RUNNING":             9,
-		"REASON_REASON_REQUIRED":          10,
 		"REASON_CALENDAR_INVALID":         11,
 		"REASON_TOWN_NOT_DESIGNATED":      12,
 	}
@@ -125,22 +97,17 @@ var File_yizhen_town_v1_reasons_proto protoreflect.FileDescriptor
 
 const file_yizhen_town_v1_reasons_proto_rawDesc = "" +
 	"\n" +
-	"\x1cyizhen/town/v1/reasons.proto\x12\x0eyizhen.town.v1*\x83\x03\n" +
+	"\x1cyizhen/town/v1/reasons.proto\x12\x0eyizhen.town.v1*\xfd\x01\n" +
 	"\x06Reason\x12\x16\n" +
-	"\x12REASON_UNSPECIFIED\x10\x00\x12\x1c\n" +
-	"\x18REASON_DIVISION_MISMATCH\x10\x01\x12\x1b\n" +
-	"\x17REASON_DIVISION_UNKNOWN\x10\x02\x12\x1e\n" +
-	"\x1aREASON_CREDIT_CODE_INVALID\x10\x03\x12\x19\n" +
-	"\x15REASON_NOTICE_RUNNING\x10\x04\x12\x1b\n" +
-	"\x17REASON_NOTICE_TOO_SHORT\x10\x05\x12\x1f\n" +
+	"\x12REASON_UNSPECIFIED\x10\x00\x12\x1b\n" +
+	"\x17REASON_DIVISION_UNKNOWN\x10\x02\x12\x1f\n" +
 	"\x1bREASON_BATCH_LEVEL_MISMATCH\x10\x06\x12#\n" +
-	"\x1fREASON_MUNICIPAL_LEVEL_REQUIRED\x10\a\x12\x16\n" +
-	"\x12REASON_NOT_A_DRAFT\x10\b\x12\x17\n" +
-	"\x13REASON_TERM_RUNNING\x10\t\x12\x1a\n" +
-	"\x16REASON_REASON_REQUIRED\x10\n" +
-	"\x12\x1b\n" +
+	"\x1fREASON_MUNICIPAL_LEVEL_REQUIRED\x10\a\x12\x17\n" +
+	"\x13REASON_TERM_RUNNING\x10\t\x12\x1b\n" +
 	"\x17REASON_CALENDAR_INVALID\x10\v\x12\x1e\n" +
-	"\x1aREASON_TOWN_NOT_DESIGNATED\x10\fB6Z4github.com/yizhen/yizhen/proto/yizhen/town/v1;townv1b\x06proto3"
+	"\x1aREASON_TOWN_NOT_DESIGNATED\x10\f\"\x04\b\x01\x10\x01\"\x04\b\x03\x10\x03\"\x04\b\x04\x10\x04\"\x04\b\x05\x10\x05\"\x04\b\b\x10\b\"\x04\b\n" +
+	"\x10\n" +
+	"B6Z4github.com/yizhen/yizhen/proto/yizhen/town/v1;townv1b\x06proto3"
 
 var (
 	file_yizhen_town_v1_reasons_proto_rawDescOnce sync.Once

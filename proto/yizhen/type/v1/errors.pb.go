@@ -84,6 +84,25 @@ const (
 	// DEADLINE_EXCEEDED: the call did not finish within its deadline. A mutation sent with a request
 	// id may safely be sent again: it is carried out once.
 	Reason_REASON_DEADLINE_EXCEEDED Reason = 22
+	// INVALID_ARGUMENT: an identifier begins with another division than that of what the resource belongs to, or names
+	// what is not in the charge of that division. The metadata `division` or `resource` says which. Use an identifier of
+	// its division.
+	Reason_REASON_DIVISION_MISMATCH Reason = 23
+	// INVALID_ARGUMENT: the unified social credit code breaks GB 32100. The metadata `code` has it, and `rule` says which
+	// part: its form (`form`), the check of the organisation code (`organisation_check`), or the last check character
+	// (`check`).
+	Reason_REASON_CREDIT_CODE_INVALID Reason = 24
+	// FAILED_PRECONDITION: what was handed in, adopted, decided or closed cannot be edited any more. The metadata `state`
+	// says where it stands. Have it returned, or make a new one; a published figure is revised.
+	Reason_REASON_NOT_EDITABLE Reason = 25
+	// INVALID_ARGUMENT: the public notice (公示) is shorter than five working days.
+	Reason_REASON_NOTICE_TOO_SHORT Reason = 26
+	// FAILED_PRECONDITION: the public notice (公示) has not run its days. The metadata `notice_end_date` has its last day.
+	Reason_REASON_NOTICE_RUNNING Reason = 27
+	// PERMISSION_DENIED: the caller has taken a step before that excludes this one, whatever their permissions. Whoever
+	// reports a milestone cannot accept it; whoever prepares, checks and sends a disbursement are three different
+	// principals. The metadata `principal` names the caller.
+	Reason_REASON_SAME_PRINCIPAL Reason = 28
 )
 
 // Enum value maps for Reason.
@@ -112,6 +131,12 @@ var (
 		20: "REASON_CALENDAR_NOT_LOADED",
 		21: "REASON_AMOUNT_OVERFLOW",
 		22: "REASON_DEADLINE_EXCEEDED",
+		23: "REASON_DIVISION_MISMATCH",
+		24: "REASON_CREDIT_CODE_INVALID",
+		25: "REASON_NOT_EDITABLE",
+		26: "REASON_NOTICE_TOO_SHORT",
+		27: "REASON_NOTICE_RUNNING",
+		28: "REASON_SAME_PRINCIPAL",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":              0,
@@ -137,6 +162,12 @@ var (
 		"REASON_CALENDAR_NOT_LOADED":      20,
 		"REASON_AMOUNT_OVERFLOW":          21,
 		"REASON_DEADLINE_EXCEEDED":        22,
+		"REASON_DIVISION_MISMATCH":        23,
+		"REASON_CREDIT_CODE_INVALID":      24,
+		"REASON_NOT_EDITABLE":             25,
+		"REASON_NOTICE_TOO_SHORT":         26,
+		"REASON_NOTICE_RUNNING":           27,
+		"REASON_SAME_PRINCIPAL":           28,
 	}
 )
 
@@ -171,7 +202,7 @@ var File_yizhen_type_v1_errors_proto protoreflect.FileDescriptor
 
 const file_yizhen_type_v1_errors_proto_rawDesc = "" +
 	"\n" +
-	"\x1byizhen/type/v1/errors.proto\x12\x0eyizhen.type.v1*\x99\x05\n" +
+	"\x1byizhen/type/v1/errors.proto\x12\x0eyizhen.type.v1*\xc3\x06\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14REASON_INVALID_FIELD\x10\x01\x12\x1e\n" +
@@ -196,7 +227,13 @@ const file_yizhen_type_v1_errors_proto_rawDesc = "" +
 	"\x11REASON_STORE_FULL\x10\x13\x12\x1e\n" +
 	"\x1aREASON_CALENDAR_NOT_LOADED\x10\x14\x12\x1a\n" +
 	"\x16REASON_AMOUNT_OVERFLOW\x10\x15\x12\x1c\n" +
-	"\x18REASON_DEADLINE_EXCEEDED\x10\x16B6Z4github.com/yizhen/yizhen/proto/yizhen/type/v1;typev1b\x06proto3"
+	"\x18REASON_DEADLINE_EXCEEDED\x10\x16\x12\x1c\n" +
+	"\x18REASON_DIVISION_MISMATCH\x10\x17\x12\x1e\n" +
+	"\x1aREASON_CREDIT_CODE_INVALID\x10\x18\x12\x17\n" +
+	"\x13REASON_NOT_EDITABLE\x10\x19\x12\x1b\n" +
+	"\x17REASON_NOTICE_TOO_SHORT\x10\x1a\x12\x19\n" +
+	"\x15REASON_NOTICE_RUNNING\x10\x1b\x12\x19\n" +
+	"\x15REASON_SAME_PRINCIPAL\x10\x1cB6Z4github.com/yizhen/yizhen/proto/yizhen/type/v1;typev1b\x06proto3"
 
 var (
 	file_yizhen_type_v1_errors_proto_rawDescOnce sync.Once
