@@ -30,6 +30,7 @@ type feed struct {
 	last     int64           // the newest revision that watchers may have
 	ahead    map[int64]entry // came before the ones that they follow: commits that end together tell of it in any order
 	watchers map[*watcher]struct{}
+	stale    bool // something was committed that the feed was not told
 }
 
 // watcher is one who watches.
@@ -102,6 +103,7 @@ func (fd *feed) offer(wrote []entry) {
 	defer fd.mu.Unlock()
 	if len(wrote) == 0 || len(fd.ahead)+len(wrote) > maxWaiting+maxRemembered {
 		clear(fd.ahead)
+		fd.stale = true
 		for w := range fd.watchers {
 			w.rouse()
 		}
@@ -202,4 +204,13 @@ func (w *watcher) position() int64 {
 	w.feed.mu.Lock()
 	defer w.feed.mu.Unlock()
 	return w.after
+}
+
+// look says whether the feed has to be refreshed, to one of those who ask.
+func (fd *feed) look() bool {
+	fd.mu.Lock()
+	defer fd.mu.Unlock()
+	was := fd.stale
+	fd.stale = false
+	return was
 }

@@ -255,6 +255,11 @@ func (o *sender) run(ctx context.Context) error {
 
 // pass sends some of what the watcher has not had yet, and tells whether there may be more.
 func (o *sender) pass(ctx context.Context) (more bool, err error) {
+	if o.watcher.feed.look() {
+		if err := o.server.db.refresh(ctx, o.watcher.feed); err != nil {
+			return false, seen(err)
+		}
+	}
 	wanted, _, remembered := o.watcher.take(watchChunk)
 	if !remembered {
 		return o.passStored(ctx)
