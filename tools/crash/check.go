@@ -76,7 +76,7 @@ func (c *checker) checkChain() {
 			c.report("revision %d is where %d should be", change.GetRevision(), i+1)
 			return
 		}
-		if !bytes.Equal(change.GetPreviousHash(), previous) || !bytes.Equal(change.GetHash(), journal.Hash(change)) {
+		if !bytes.Equal(change.GetPreviousHash(), previous) || !bytes.Equal(change.GetHash(), journal.Hash(journal.SHA256, change)) {
 			c.report("revision %d breaks the chain", change.GetRevision())
 			return
 		}
