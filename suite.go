@@ -110,6 +110,8 @@ func openStore(location, service string) (store.Store, error) {
 
 // suiteOptions say how the whole suite is run on one machine.
 type suiteOptions struct {
+	// proof says how the journals are hashed and signed; the zero one is SHA-256, unsigned.
+	proof proof
 	// store is where the stores are, as a URL: see openStore.
 	store string
 	// listen is where each service, and the gateway, listens. Port 0 takes a free one.
@@ -161,7 +163,7 @@ func runSuite(ctx context.Context, o suiteOptions, ready func(endpoints)) (err e
 		if err != nil {
 			return err
 		}
-		db, err := openJournal(o.store, svc.name, o.clock)
+		db, err := openJournal(o.store, svc.name, o.clock, journal.WithHash(o.proof.algorithm))
 		if err != nil {
 			return errors.Join(err, connected.close())
 		}
@@ -172,7 +174,9 @@ func runSuite(ctx context.Context, o suiteOptions, ready func(endpoints)) (err e
 		if err != nil {
 			return err
 		}
-		group.Go(func() error { return server.Serve(serving, listeners[svc.name]) })
+		group.Go(func() error {
+			return o.proof.serve(serving, db, func(ctx context.Context) error { return server.Serve(ctx, listeners[svc.name]) })
+		})
 	}
 
 	// The gateway shows no token of its own: it passes on its callers'.
@@ -201,12 +205,12 @@ func runSuite(ctx context.Context, o suiteOptions, ready func(endpoints)) (err e
 	return group.Wait()
 }
 
-func openJournal(location, name string, c clock.Clock) (*journal.DB, error) {
+func openJournal(location, name string, c clock.Clock, options ...journal.Option) (*journal.DB, error) {
 	s, err := openStore(location, name)
 	if err != nil {
 		return nil, err
 	}
-	return journal.Open(s, name, c), nil
+	return journal.Open(s, name, c, options...), nil
 }
 
 func serviceNames() []string {
