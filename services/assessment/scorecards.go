@@ -9,8 +9,8 @@ import (
 
 	"github.com/yizhen/yizhen/pkg/authz"
 	"github.com/yizhen/yizhen/pkg/fault"
-	"github.com/yizhen/yizhen/pkg/record"
 	"github.com/yizhen/yizhen/pkg/journal"
+	"github.com/yizhen/yizhen/pkg/record"
 	"github.com/yizhen/yizhen/pkg/store"
 	assessmentv1 "github.com/yizhen/yizhen/proto/yizhen/assessment/v1"
 	townv1 "github.com/yizhen/yizhen/proto/yizhen/town/v1"
