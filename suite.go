@@ -120,6 +120,8 @@ func openStore(ctx context.Context, location, service string, files etcd.Files) 
 
 // suiteOptions say how the whole suite is run on one machine.
 type suiteOptions struct {
+	// proof says how the journals are hashed and signed; the zero one is SHA-256, unsigned.
+	proof proof
 	// store is where the stores are, as a URL: see openStore.
 	store string
 	// storeFiles are what reaching an etcd cluster takes.
@@ -173,7 +175,7 @@ func runSuite(ctx context.Context, o suiteOptions, ready func(endpoints)) (err e
 		if err != nil {
 			return err
 		}
-		db, err := openJournal(ctx, o.store, svc.name, o.storeFiles, o.clock)
+		db, err := openJournal(ctx, o.store, svc.name, o.storeFiles, o.clock, journal.WithHash(o.proof.algorithm))
 		if err != nil {
 			return errors.Join(err, connected.close())
 		}
@@ -184,7 +186,9 @@ func runSuite(ctx context.Context, o suiteOptions, ready func(endpoints)) (err e
 		if err != nil {
 			return err
 		}
-		group.Go(func() error { return server.Serve(serving, listeners[svc.name]) })
+		group.Go(func() error {
+			return o.proof.serve(serving, db, func(ctx context.Context) error { return server.Serve(ctx, listeners[svc.name]) })
+		})
 	}
 
 	// The gateway shows no token of its own: it passes on its callers'.
@@ -213,12 +217,12 @@ func runSuite(ctx context.Context, o suiteOptions, ready func(endpoints)) (err e
 	return group.Wait()
 }
 
-func openJournal(ctx context.Context, location, name string, files etcd.Files, c clock.Clock) (*journal.DB, error) {
+func openJournal(ctx context.Context, location, name string, files etcd.Files, c clock.Clock, options ...journal.Option) (*journal.DB, error) {
 	s, err := openStore(ctx, location, name, files)
 	if err != nil {
 		return nil, err
 	}
-	return journal.Open(s, name, c), nil
+	return journal.Open(s, name, c, options...), nil
 }
 
 func serviceNames() []string {

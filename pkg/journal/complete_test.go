@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"slices"
 	"sync"
@@ -388,4 +389,27 @@ func dialMany(b *testing.B, db *journal.DB, n int) (clients []journalv1.JournalC
 		clients = append(clients, journalv1.NewJournalClient(conn))
 	}
 	return clients
+}
+
+func TestNotarySignsAtTheEnd(t *testing.T) {
+	db, _ := open(t)
+	mixed(t, db)
+	signer, key := newSigner(t, 1)
+	n := &journal.Notary{DB: db, Signer: signer, Every: time.Hour, Logger: slog.New(slog.DiscardHandler)}
+	ctx, stop := context.WithCancel(context.Background())
+	stop()
+	if err := n.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	client, _ := serve(t, db, never)
+	res, err := client.ListCheckpoints(t.Context(), &journalv1.ListCheckpointsRequest{Parent: "journals/town"})
+	if err != nil || len(res.GetCheckpoints()) != 1 || journal.CheckSignature(res.GetCheckpoints()[0], key) != nil {
+		t.Fatalf("checkpoints %v, %v", res, err)
+	}
+	c, err := client.GetCheckpoint(t.Context(), &journalv1.GetCheckpointRequest{Name: "journals/town/checkpoints/31"})
+	if err != nil || c.GetRevision() != 31 {
+		t.Errorf("checkpoint %v, %v", c, err)
+	}
+	_, err = client.GetCheckpoint(t.Context(), &journalv1.GetCheckpointRequest{Name: "journals/town/checkpoints/30"})
+	expectFault(t, err, codes.NotFound, typev1.Reason_REASON_RESOURCE_NOT_FOUND)
 }

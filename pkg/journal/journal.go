@@ -52,7 +52,13 @@ type DB struct {
 type Option func(*DB)
 
 // WithHash makes a journal that begins use an algorithm; without it that is SHA-256. One that has begun keeps its own.
-func WithHash(a Algorithm) Option { return func(db *DB) { db.algorithm = a } }
+func WithHash(a Algorithm) Option {
+	return func(db *DB) {
+		if a == SM3 {
+			db.algorithm = a
+		}
+	}
+}
 
 // Open puts a journal on a store. The service is the one whose changes it records.
 func Open(s store.Store, service string, c clock.Clock, options ...Option) *DB {

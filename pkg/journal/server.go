@@ -269,7 +269,7 @@ func (o *sender) pass(ctx context.Context) (more bool, err error) {
 			return false, err
 		}
 	}
-	return len(wanted) > 0, nil
+	return len(wanted) == watchChunk, nil // of what comes later it is woken
 }
 
 // passStored sends from the store what is not remembered any more.
