@@ -55,12 +55,14 @@ func (c *committer) commit(first *queue.Update) {
 	for u := first; u != nil; u = c.next(b) {
 		b.run(u)
 	}
+	// The crash tests stop here: everything is in memory, nothing is written.
 	// gofail: var beforeWrite struct{}
 	if b.size == 0 {
 		err = tx.Rollback() // nothing was written
 	} else {
 		err = tx.Commit()
 	}
+	// And here: it is on disk, and no caller knows.
 	// gofail: var afterSync struct{}
 	for _, u := range b.done {
 		u.Finish(err)

@@ -103,11 +103,12 @@ const (
 	// reports a milestone cannot accept it; whoever prepares, checks and sends a disbursement are three different
 	// principals. The metadata `principal` names the caller.
 	Reason_REASON_SAME_PRINCIPAL Reason = 28
-	// RESOURCE_EXHAUSTED: too many calls wait to be written. Nothing was written; try again later.
+	// RESOURCE_EXHAUSTED: more changes wait to be written than the service lets wait. Nothing was written. Try again
+	// after a moment, as `google.rpc.RetryInfo` says.
 	Reason_REASON_STORE_BUSY Reason = 29
-	// RESOURCE_EXHAUSTED: the call writes more than the store takes in one transaction. Nothing was
-	// written.
-	Reason_REASON_TRANSACTION_TOO_LARGE Reason = 30
+	// RESOURCE_EXHAUSTED: the change writes more at once than the store takes. Nothing was written. Ask for less at
+	// once.
+	Reason_REASON_CHANGE_TOO_LARGE Reason = 30
 	// UNAVAILABLE: the store, a cluster, is out of reach. Nothing was written; try again later.
 	Reason_REASON_STORE_UNAVAILABLE Reason = 31
 	// UNAVAILABLE: the store, a cluster, did not answer, and it is not known whether the call was
@@ -148,7 +149,7 @@ var (
 		27: "REASON_NOTICE_RUNNING",
 		28: "REASON_SAME_PRINCIPAL",
 		29: "REASON_STORE_BUSY",
-		30: "REASON_TRANSACTION_TOO_LARGE",
+		30: "REASON_CHANGE_TOO_LARGE",
 		31: "REASON_STORE_UNAVAILABLE",
 		32: "REASON_OUTCOME_UNKNOWN",
 	}
@@ -183,7 +184,7 @@ var (
 		"REASON_NOTICE_RUNNING":           27,
 		"REASON_SAME_PRINCIPAL":           28,
 		"REASON_STORE_BUSY":               29,
-		"REASON_TRANSACTION_TOO_LARGE":    30,
+		"REASON_CHANGE_TOO_LARGE":         30,
 		"REASON_STORE_UNAVAILABLE":        31,
 		"REASON_OUTCOME_UNKNOWN":          32,
 	}
@@ -220,7 +221,7 @@ var File_yizhen_type_v1_errors_proto protoreflect.FileDescriptor
 
 const file_yizhen_type_v1_errors_proto_rawDesc = "" +
 	"\n" +
-	"\x1byizhen/type/v1/errors.proto\x12\x0eyizhen.type.v1*\xb6\a\n" +
+	"\x1byizhen/type/v1/errors.proto\x12\x0eyizhen.type.v1*\xb1\a\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14REASON_INVALID_FIELD\x10\x01\x12\x1e\n" +
@@ -252,8 +253,8 @@ const file_yizhen_type_v1_errors_proto_rawDesc = "" +
 	"\x17REASON_NOTICE_TOO_SHORT\x10\x1a\x12\x19\n" +
 	"\x15REASON_NOTICE_RUNNING\x10\x1b\x12\x19\n" +
 	"\x15REASON_SAME_PRINCIPAL\x10\x1c\x12\x15\n" +
-	"\x11REASON_STORE_BUSY\x10\x1d\x12 \n" +
-	"\x1cREASON_TRANSACTION_TOO_LARGE\x10\x1e\x12\x1c\n" +
+	"\x11REASON_STORE_BUSY\x10\x1d\x12\x1b\n" +
+	"\x17REASON_CHANGE_TOO_LARGE\x10\x1e\x12\x1c\n" +
 	"\x18REASON_STORE_UNAVAILABLE\x10\x1f\x12\x1a\n" +
 	"\x16REASON_OUTCOME_UNKNOWN\x10 B6Z4github.com/yizhen/yizhen/proto/yizhen/type/v1;typev1b\x06proto3"
 
