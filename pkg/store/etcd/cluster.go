@@ -64,7 +64,7 @@ func dial(ctx context.Context, o Options) (*cluster, error) {
 			return c, nil
 		}
 		if !passing(err) {
-			return nil, err
+			return nil, translate(err)
 		}
 		c.current = (c.current + 1) % len(c.endpoints)
 		if !wait(ctx, pause) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -296,5 +297,65 @@ func elapse(ctx context.Context, d time.Duration) (ended bool) {
 		return true
 	case <-time.After(d):
 		return false
+	}
+}
+
+// TestUserMayOnlyBelowThePrefix gives a user of etcd's own authentication the prefix and nothing else.
+func TestUserMayOnlyBelowThePrefix(t *testing.T) {
+	c := etcdtest.Start(t, 1)
+	client := c.Client(t)
+	ctx := t.Context()
+	_, e1 := client.RoleAdd(ctx, "root")
+	_, e2 := client.UserAdd(ctx, "root", "root's")
+	_, e3 := client.UserGrantRole(ctx, "root", "root")
+	_, e4 := client.RoleAdd(ctx, "yizhen")
+	_, e5 := client.RoleGrantPermission(ctx, "yizhen", "/deep/yizhen/", clientv3.GetPrefixRangeEnd("/deep/yizhen/"), clientv3.PermissionType(clientv3.PermReadWrite))
+	_, e6 := client.UserAdd(ctx, "yizhen", "a secret")
+	_, e7 := client.UserGrantRole(ctx, "yizhen", "yizhen")
+	_, e8 := client.AuthEnable(ctx)
+	if err := errors.Join(e1, e2, e3, e4, e5, e6, e7, e8); err != nil {
+		t.Fatal(err)
+	}
+	secret := filepath.Join(t.TempDir(), "password")
+	with := func(prefix, password string) (*etcd.Store, error) {
+		if err := os.WriteFile(secret, []byte(password+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		o, err := etcd.Parse("etcd://yizhen@"+c.Members[0].Address+"/"+prefix, etcd.Files{Password: secret})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return etcd.Open(ctx, o.Below("town"))
+	}
+	for _, refused := range []struct{ prefix, password string }{{"deep/yizhen", "a guess"}, {"elsewhere", "a secret"}} {
+		s, err := with(refused.prefix, refused.password)
+		if err == nil {
+			s.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), "refuses the user") {
+			t.Errorf("%v: %v, want that the user is refused", refused, err)
+		}
+	}
+	s, err := with("deep/yizhen", "a secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Update(ctx, func(tx store.Tx) error { return tx.Put([]byte("k"), nil) }); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestParse(t *testing.T) {
+	o := options(t, "etcd://a:1,b:2/x/y?max-txn-ops=4096")
+	if o.Below("town").String() != "etcd://a:1,b:2/x/y/town/" || o.MaxTxnOps != 4096 {
+		t.Errorf("parsed as %s, %+v", o, o)
+	}
+	for _, wrong := range []string{
+		"bolt://x", "etcd://a:1", "etcd://a:1/", "etcd://u:p@a:1/x", "etcd://u@a:1/x", "etcd://a:1/x?max-txn-ops=0", "etcd://a:1/x?other=1",
+	} {
+		if _, err := etcd.Parse(wrong, etcd.Files{}); err == nil {
+			t.Errorf("%s was taken", wrong)
+		}
 	}
 }

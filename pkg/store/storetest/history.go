@@ -13,6 +13,7 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
+	"github.com/yizhen/yizhen/pkg/clock"
 	"github.com/yizhen/yizhen/pkg/store"
 )
 
@@ -23,7 +24,7 @@ import (
 func History(ctx context.Context, t *testing.T, stores ...store.Store) {
 	t.Helper()
 	const callers, keys, each = 8, 3, 400
-	begun := time.Now()
+	begun := clock.System{}.Now()
 	end, _ := ctx.Deadline()
 	var mu sync.Mutex
 	var history []porcupine.Operation
@@ -40,9 +41,9 @@ func History(ctx context.Context, t *testing.T, stores ...store.Store) {
 				case <-ctx.Done():
 				}
 				in := move{update: rng.IntN(3) > 0, from: rng.IntN(keys), to: rng.IntN(keys), value: caller*10_000 + n + 1}
-				op := porcupine.Operation{ClientId: caller, Input: in, Call: time.Since(begun).Nanoseconds()}
+				op := porcupine.Operation{ClientId: caller, Input: in, Call: clock.System{}.Now().Sub(begun).Nanoseconds()}
 				state, err := in.carryOut(ctx, stores[caller%len(stores)])
-				op.Return, op.Output = time.Since(begun).Nanoseconds(), seen{state: state}
+				op.Return, op.Output = clock.System{}.Now().Sub(begun).Nanoseconds(), seen{state: state}
 				mu.Lock()
 				switch {
 				case err == nil:
