@@ -22,6 +22,7 @@ import (
 type journalCommand struct {
 	Key         journalKeyCommand         `cmd:"" help:"Make the pair of keys that journals are signed with."`
 	Verify      journalVerifyCommand      `cmd:"" help:"Compute every hash of a journal anew, and hold it against checkpoints."`
+	Replay      journalReplayCommand      `cmd:"" help:"Make the tables of a stopped store again from its journal, and compare them."`
 	Checkpoints journalCheckpointsCommand `cmd:"" help:"Print the checkpoints of a journal, one a line, to be kept elsewhere."`
 }
 
@@ -85,11 +86,7 @@ type journalReader struct {
 func (s *journalSource) open(ctx context.Context) (*journalReader, error) {
 	name := "journals/" + s.Service
 	if s.Store != "" {
-		folder, inFile := strings.CutPrefix(s.Store, "bolt://")
-		if _, err := os.Stat(filepath.Join(folder, s.Service+".db")); err != nil && inFile {
-			return nil, fmt.Errorf("store: %w", err) // opening would make one
-		}
-		db, err := openJournal(ctx, s.Store, s.Service, etcd.Files{}, clock.System{})
+		db, err := s.openStore(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -122,6 +119,15 @@ func (s *journalSource) open(ctx context.Context) (*journalReader, error) {
 		whole: func(context.Context) error { return nil },
 		close: connected.close,
 	}, nil
+}
+
+// openStore opens a store that is there.
+func (s *journalSource) openStore(ctx context.Context) (*journal.DB, error) {
+	folder, inFile := strings.CutPrefix(s.Store, "bolt://")
+	if _, err := os.Stat(filepath.Join(folder, s.Service+".db")); err != nil && inFile {
+		return nil, fmt.Errorf("store: %w", err) // opening would make one
+	}
+	return openJournal(ctx, s.Store, s.Service, etcd.Files{}, clock.System{})
 }
 
 // signed reads all checkpoints.

@@ -266,6 +266,9 @@ func (db *DB) readHead(r store.Reader) (*journalv1.Head, error) {
 	return head, err
 }
 
+// HeadOf returns the newest point of the journal within a transaction that reads other things as well.
+func HeadOf(r store.Reader) (*journalv1.Head, error) { return readHead(r) }
+
 // readHead reads the head as it is stored: without the algorithm if that is SHA-256, so that no bit of it can be other than it
 // was written without the chain saying so.
 func readHead(r store.Reader) (*journalv1.Head, error) {

@@ -13,23 +13,10 @@ import (
 )
 
 // Schema is all that a service keeps in its store. The service makes its tables with it, so it leaves none out; and
-// whoever has the schema can rebuild, check and migrate the store without the service.
+// whoever has the schema can rebuild and check the tables without the service.
 type Schema struct {
 	service string
 	tables  []keeper
-	steps   []Step
-}
-
-// Step leads from one version of a store to the next. It changes rows through their tables, so that what it does is
-// journalled like any other change.
-type Step struct {
-	// About says in a few words what the step does.
-	About string
-	// Batch does the next part, at most some hundreds of rows. The cursor is empty at first, and then what the batch before
-	// returned; an empty one says that nothing is left. The cursor is kept in the transaction of the batch, so a step
-	// that was killed goes on where it stood. It must do no harm to a row that it, or the service of the new version,
-	// has written already: a store that is restored to a revision within the step runs it from the start.
-	Batch func(tx Recorder, cursor string) (next string, err error)
 }
 
 // keeper is a table whose type of row is not known.
@@ -41,9 +28,8 @@ type keeper interface {
 	tell(stored []byte) string
 }
 
-// NewSchema begins the schema of a service. The steps are those that stores of older programs have to take, the oldest
-// first. A step that was released is never changed or taken away.
-func NewSchema(service string, steps ...Step) *Schema { return &Schema{service: service, steps: steps} }
+// NewSchema begins the schema of a service.
+func NewSchema(service string) *Schema { return &Schema{service: service} }
 
 // Declare adds a table to a schema. It panics if there is one of the same kind already, which would share its keys.
 func Declare[T Row](s *Schema, indexes ...Index[T]) *Table[T] {
@@ -57,12 +43,6 @@ func Declare[T Row](s *Schema, indexes ...Index[T]) *Table[T] {
 
 // Service returns the service whose schema this is.
 func (s *Schema) Service() string { return s.service }
-
-// Version returns the version that the steps lead to. Stores begin at 1.
-func (s *Schema) Version() int32 { return int32(len(s.steps)) + 1 }
-
-// Step returns the step that leads to a version, which is at least 2.
-func (s *Schema) Step(version int32) Step { return s.steps[version-2] }
 
 // Keeps tells whether there is a table of that kind.
 func (s *Schema) Keeps(kind string) bool { return s.table(kind) != nil }

@@ -1,6 +1,8 @@
 package bolt
 
 import (
+	"cmp"
+
 	"go.etcd.io/bbolt"
 
 	"github.com/yizhen/yizhen/pkg/store"
@@ -64,8 +66,8 @@ func (c *committer) commit(first *queue.Update) {
 	}
 	// And here: it is on disk, and no caller knows.
 	// gofail: var afterSync struct{}
-	for _, u := range b.done {
-		u.Finish(err)
+	for _, d := range b.done {
+		d.update.Finish(cmp.Or(err, d.err))
 	}
 }
 
@@ -81,15 +83,22 @@ func (c *committer) next(b *batch) *queue.Update {
 type batch struct {
 	bucket *bbolt.Bucket
 	size   int
-	done   []*queue.Update
+	done   []outcome
 }
 
-// run carries one update out within the batch. One that fails is told at once; the others wait for the commit, also those
-// that wrote nothing, since they have seen what is not on disk yet.
+// outcome is what an update has come to, if the commit succeeds.
+type outcome struct {
+	update *queue.Update
+	err    error
+}
+
+// run carries one update out within the batch. All wait for the commit, also those that failed or wrote nothing: what they
+// have seen of others is not on disk yet, and a refusal must not rest on what never came to be.
 func (b *batch) run(u *queue.Update) {
 	overlay := store.NewOverlay(reader{b.bucket})
-	if err, ok := u.Run(overlay); !ok {
-		u.Finish(err)
+	err, ok := u.Run(overlay)
+	b.done = append(b.done, outcome{u, err})
+	if !ok {
 		return
 	}
 	for w := range overlay.Writes() {
@@ -98,7 +107,6 @@ func (b *batch) run(u *queue.Update) {
 		}
 	}
 	b.size += overlay.Size()
-	b.done = append(b.done, u)
 }
 
 func (b *batch) write(w store.Write) error {

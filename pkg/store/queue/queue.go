@@ -150,12 +150,18 @@ func (u *Update) Context() context.Context { return u.ctx }
 // that there was neither panic nor error, and that the caller's context has not ended.
 func (u *Update) Run(tx store.Tx) (err error, ok bool) { //nolint:revive // ok says more than whether err is nil
 	u.panicked = nil
+	returned := false
 	defer func() {
 		if p := recover(); p != nil {
 			u.panicked, ok = p, false
+		} else if !returned {
+			// t.Fatal in a test does this. It would end the goroutine that serves everybody.
+			panic("an update has ended its goroutine: report the error and return instead")
 		}
 	}()
-	if err = u.fn(tx); err == nil {
+	err = u.fn(tx)
+	returned = true
+	if err == nil {
 		err = u.ctx.Err()
 	}
 	return err, err == nil
