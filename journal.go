@@ -22,6 +22,7 @@ import (
 type journalCommand struct {
 	Key         journalKeyCommand         `cmd:"" help:"Make the pair of keys that journals are signed with."`
 	Verify      journalVerifyCommand      `cmd:"" help:"Compute every hash of a journal anew, and hold it against checkpoints."`
+	Show        journalShowCommand        `cmd:"" help:"Print the changes of a journal, one a line."`
 	Replay      journalReplayCommand      `cmd:"" help:"Make the tables of a stopped store again from its journal, and compare them."`
 	Checkpoints journalCheckpointsCommand `cmd:"" help:"Print the checkpoints of a journal, one a line, to be kept elsewhere."`
 }
@@ -72,6 +73,9 @@ type journalSource struct {
 	TokenFile string `help:"The file that holds the caller's token." type:"existingfile" placeholder:"FILE"`
 	authority `embed:""`
 }
+
+// journalPage is how many changes or checkpoints are asked for at once: the most that a service gives.
+const journalPage = 1000
 
 // journalReader reads a journal, near or far.
 type journalReader struct {
@@ -132,7 +136,7 @@ func (s *journalSource) openStore(ctx context.Context) (*journal.DB, error) {
 
 // signed reads all checkpoints.
 func (r *journalReader) signed(ctx context.Context) (all []*journalv1.Checkpoint, err error) {
-	req := &journalv1.ListCheckpointsRequest{Parent: r.name, PageSize: 1000}
+	req := &journalv1.ListCheckpointsRequest{Parent: r.name, PageSize: journalPage}
 	for {
 		res, err := r.checkpoints(ctx, req)
 		if err != nil {
@@ -206,7 +210,7 @@ func (r *journalReader) verify(ctx context.Context, held []*journalv1.Checkpoint
 	after := head.GetFirstRevision() - 1
 	var chain *journal.Chain
 	for after < head.GetRevision() || chain == nil {
-		res, err := r.changes(ctx, &journalv1.ListChangesRequest{Parent: r.name, PageSize: 1000, AfterRevision: after})
+		res, err := r.changes(ctx, &journalv1.ListChangesRequest{Parent: r.name, PageSize: journalPage, AfterRevision: after})
 		if err != nil {
 			return err
 		}
