@@ -2,12 +2,14 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -23,6 +25,7 @@ type journalCommand struct {
 	Key         journalKeyCommand         `cmd:"" help:"Make the pair of keys that journals are signed with."`
 	Verify      journalVerifyCommand      `cmd:"" help:"Compute every hash of a journal anew, and hold it against checkpoints."`
 	Show        journalShowCommand        `cmd:"" help:"Print the changes of a journal, one a line."`
+	Export      journalExportCommand      `cmd:"" help:"Write changes of a journal to a segment file, with their chain."`
 	Replay      journalReplayCommand      `cmd:"" help:"Make the tables of a stopped store again from its journal, and compare them."`
 	Checkpoints journalCheckpointsCommand `cmd:"" help:"Print the checkpoints of a journal, one a line, to be kept elsewhere."`
 }
@@ -68,8 +71,8 @@ func writeNew(path string, text []byte, mode os.FileMode) error {
 // journalSource says which journal is read: of a service that runs, or of a store that nobody has open.
 type journalSource struct {
 	Service   string `arg:"" help:"Whose journal: town, project, fund or assessment."`
-	Addr      string `help:"Where the service answers gRPC." placeholder:"HOST:PORT" xor:"source" required:""`
-	Store     string `help:"The store of a service that is stopped, as bolt://FOLDER; or an etcd cluster, as etcd://HOST:PORT,…/PREFIX." placeholder:"URL" xor:"source" required:""`
+	Addr      string `help:"Where the service answers gRPC." placeholder:"HOST:PORT" xor:"source"`
+	Store     string `help:"The store of a service that is stopped, as bolt://FOLDER; or an etcd cluster, as etcd://HOST:PORT,…/PREFIX." placeholder:"URL" xor:"source"`
 	TokenFile string `help:"The file that holds the caller's token." type:"existingfile" placeholder:"FILE"`
 	authority `embed:""`
 }
@@ -79,6 +82,7 @@ const journalPage = 1000
 
 // journalReader reads a journal, near or far.
 type journalReader struct {
+	service     string
 	name        string
 	head        func(context.Context, *journalv1.GetHeadRequest) (*journalv1.Head, error)
 	changes     func(context.Context, *journalv1.ListChangesRequest) (*journalv1.ListChangesResponse, error)
@@ -102,7 +106,10 @@ func (s *journalSource) open(ctx context.Context) (*journalReader, error) {
 			}
 			return err
 		}
-		return &journalReader{name, server.GetHead, server.ListChanges, server.ListCheckpoints, whole, db.Close}, nil
+		return &journalReader{s.Service, name, server.GetHead, server.ListChanges, server.ListCheckpoints, whole, db.Close}, nil
+	}
+	if s.Addr == "" {
+		return nil, errors.New("where the journal is has to be said: --addr or --store")
 	}
 	connected, err := connect(map[string]string{s.Service: s.Addr}, []string{s.Service}, s.authority, identity{PeerTokenFile: s.TokenFile})
 	if err != nil {
@@ -110,7 +117,8 @@ func (s *journalSource) open(ctx context.Context) (*journalReader, error) {
 	}
 	client := journalv1.NewJournalClient(connected[s.Service])
 	return &journalReader{
-		name: name,
+		service: s.Service,
+		name:    name,
 		head: func(ctx context.Context, req *journalv1.GetHeadRequest) (*journalv1.Head, error) {
 			return client.GetHead(ctx, req)
 		},
@@ -151,6 +159,7 @@ func (r *journalReader) signed(ctx context.Context) (all []*journalv1.Checkpoint
 
 type journalVerifyCommand struct {
 	journalSource `embed:""`
+	File          []string `help:"Segment files that journal export or prune wrote (may be repeated). They have to join each other, and the journal if --addr or --store is given too." type:"existingfile" placeholder:"FILE"`
 	Checkpoints   string   `help:"Checkpoints that were kept elsewhere, one a line as journal checkpoints prints them." type:"existingfile" placeholder:"FILE"`
 	PublicKey     []string `help:"The key that the checkpoints are signed with (may be repeated)." type:"existingfile" placeholder:"FILE"`
 }
@@ -172,34 +181,60 @@ func (c *journalVerifyCommand) Run(ctx context.Context, w io.Writer) (err error)
 	if c.Checkpoints != "" && len(keys) == 0 {
 		return errors.New("a checkpoint proves nothing without the key that it was signed with: --public-key")
 	}
+	kept, err := readCheckpoints(c.Checkpoints)
+	if err != nil {
+		return err
+	}
+	name := "journals/" + c.Service
+	if len(c.File) > 0 && c.Addr == "" && c.Store == "" {
+		if err := checkSigned(name, kept, keys); err != nil {
+			return err
+		}
+		first, chain, err := readSegments(c.Service, c.File, kept...)
+		if err == nil {
+			sayWhole(w, name, first, chain, chain.Held())
+		}
+		return err
+	}
 	r, err := c.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
-	var held []*journalv1.Checkpoint
 	if len(keys) > 0 {
-		if held, err = r.signed(ctx); err != nil {
+		held, err := r.signed(ctx)
+		if err != nil {
 			return err
 		}
+		kept = append(held, kept...)
 	}
-	kept, err := readCheckpoints(c.Checkpoints)
-	if err != nil {
+	if err := checkSigned(name, kept, keys); err != nil {
 		return err
 	}
-	held = append(held, kept...)
-	for _, p := range held {
-		if !strings.HasPrefix(p.GetName(), r.name+"/") {
-			return fmt.Errorf("%s is not of %s", p.GetName(), r.name)
+	return r.verify(ctx, c.File, kept, w)
+}
+
+// checkSigned sees to it that checkpoints are of a journal, and signed with one of the keys.
+func checkSigned(name string, all []*journalv1.Checkpoint, keys []*journal.PublicKey) error {
+	for _, p := range all {
+		if !strings.HasPrefix(p.GetName(), name+"/") {
+			return fmt.Errorf("%s is not of %s", p.GetName(), name)
 		}
 		if err := journal.CheckSignature(p, keys...); err != nil {
 			return err
 		}
 	}
-	return r.verify(ctx, held, w)
+	return nil
 }
 
-func (r *journalReader) verify(ctx context.Context, held []*journalv1.Checkpoint, w io.Writer) error {
+func sayWhole(w io.Writer, name string, first int64, chain *journal.Chain, held int) {
+	fmt.Fprintf(w, "%s is whole from revision %d to %d, hash %x; held against %d checkpoints\n",
+		name, first, chain.Revision(), chain.Hash(), held)
+}
+
+// verify follows the journal that is kept, and before it the files to which its beginning has gone. Where files have what is
+// also kept, they have to agree.
+func (r *journalReader) verify(ctx context.Context, files []string, held []*journalv1.Checkpoint, w io.Writer) error {
 	if err := r.whole(ctx); err != nil {
 		return err
 	}
@@ -207,35 +242,60 @@ func (r *journalReader) verify(ctx context.Context, held []*journalv1.Checkpoint
 	if err != nil {
 		return err
 	}
-	after := head.GetFirstRevision() - 1
-	var chain *journal.Chain
-	for after < head.GetRevision() || chain == nil {
-		res, err := r.changes(ctx, &journalv1.ListChangesRequest{Parent: r.name, PageSize: journalPage, AfterRevision: after})
+	first, after := head.GetFirstRevision(), head.GetFirstRevision()-1
+	archived := journal.NewChain(r.name, head.GetHashAlgorithm(), 0, nil)
+	if len(files) > 0 {
+		old := slices.DeleteFunc(slices.Clone(held), func(p *journalv1.Checkpoint) bool { return p.GetRevision() > after })
+		begin, chain, err := readSegments(r.service, files, old...)
 		if err != nil {
 			return err
 		}
-		if chain == nil {
-			var before []byte
-			if after > 0 && len(res.GetChanges()) > 0 {
-				before = res.GetChanges()[0].GetPreviousHash()
-			}
-			chain = journal.NewChain(r.name, head.GetHashAlgorithm(), after, before, held...)
+		if chain.Revision() < after {
+			return &journal.CorruptError{Revision: chain.Revision() + 1, Problem: fmt.Sprintf(
+				"is missing: the files end at %d, and the journal is kept from %d on", chain.Revision(), after+1)}
 		}
-		for _, change := range res.GetChanges() {
-			if err := chain.Add(change); err != nil {
-				return err
-			}
+		if chain.Revision() > head.GetRevision() {
+			return &journal.CorruptError{Revision: head.GetRevision() + 1, Problem: fmt.Sprintf(
+				"is missing: the journal ends at %d, and the files go on to %d", head.GetRevision(), chain.Revision())}
 		}
-		if len(res.GetChanges()) == 0 {
-			break
+		first, archived = min(first, begin), chain
+	}
+	before := head.GetHash()
+	if after < head.GetRevision() {
+		begin, err := r.change(ctx, after+1)
+		if err != nil {
+			return err
 		}
-		after = chain.Revision()
+		before = begin.GetPreviousHash()
+	}
+	chain := journal.NewChain(r.name, head.GetHashAlgorithm(), after, before, held...)
+	agree := func() error {
+		if len(files) > 0 && chain.Revision() == archived.Revision() && !bytes.Equal(chain.Hash(), archived.Hash()) {
+			return &journal.CorruptError{Revision: chain.Revision(), Problem: "is not what the files have: one of the two was made anew"}
+		}
+		return nil
+	}
+	if err := agree(); err != nil {
+		return err
+	}
+	for change, err := range r.all(ctx, after+1, head.GetRevision()) {
+		if err == nil {
+			err = chain.Add(change)
+		}
+		if err == nil {
+			err = agree()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if chain.Revision() < head.GetRevision() {
+		return &journal.CorruptError{Revision: chain.Revision() + 1, Problem: "is missing"}
 	}
 	if err := chain.End(); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "%s is whole from revision %d to %d, hash %x; held against %d checkpoints\n",
-		r.name, head.GetFirstRevision(), chain.Revision(), chain.Hash(), chain.Held())
+	sayWhole(w, r.name, first, chain, archived.Held()+chain.Held())
 	return nil
 }
 

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/yizhen/yizhen/pkg/journal"
+	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
+)
+
+type journalExportCommand struct {
+	journalSource `embed:""`
+	To            string `help:"The segment file that is written. One that is there is not overwritten." required:"" placeholder:"FILE"`
+	From          int64  `help:"The first revision; 0 is the first that is kept." placeholder:"N"`
+	Until         int64  `help:"The last revision; 0 is the newest." placeholder:"N"`
+}
+
+// Run writes the file aside and gives it its name when it is whole and on the disk.
+func (c *journalExportCommand) Run(ctx context.Context, w io.Writer) (err error) {
+	r, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.close()) }()
+	s, err := r.segment(ctx, c.From, c.Until)
+	if err != nil {
+		return err
+	}
+	if err := r.export(ctx, s, c.To); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "%s holds %s from revision %d to %d, hash %x\n", c.To, r.name, s.First, s.Last, s.Hash)
+	return nil
+}
+
+// segment says what an export of a range of revisions will hold.
+func (r *journalReader) segment(ctx context.Context, from, until int64) (s journal.Segment, err error) {
+	head, err := r.head(ctx, &journalv1.GetHeadRequest{Name: r.name})
+	if err != nil {
+		return s, err
+	}
+	s = journal.Segment{
+		Service: r.service, Algorithm: head.GetHashAlgorithm(),
+		First: cmp.Or(from, head.GetFirstRevision()), Last: cmp.Or(until, head.GetRevision()),
+	}
+	if s.First < head.GetFirstRevision() || s.Last > head.GetRevision() || s.First > s.Last {
+		return s, fmt.Errorf("%s has the revisions from %d to %d: those from %d to %d cannot be exported",
+			r.name, head.GetFirstRevision(), head.GetRevision(), s.First, s.Last)
+	}
+	first, err := r.change(ctx, s.First)
+	if err != nil {
+		return s, err
+	}
+	last, err := r.change(ctx, s.Last)
+	s.PreviousHash, s.Hash = first.GetPreviousHash(), last.GetHash()
+	return s, err
+}
+
+// change reads one change.
+func (r *journalReader) change(ctx context.Context, revision int64) (*journalv1.Change, error) {
+	res, err := r.changes(ctx, &journalv1.ListChangesRequest{Parent: r.name, AfterRevision: revision - 1, PageSize: 1})
+	if err != nil {
+		return nil, err
+	}
+	if len(res.GetChanges()) == 0 {
+		return nil, &journal.CorruptError{Revision: revision, Problem: "is missing"}
+	}
+	return res.GetChanges()[0], nil
+}
+
+// all yields the changes of a range of revisions.
+func (r *journalReader) all(ctx context.Context, first, last int64) iter.Seq2[*journalv1.Change, error] {
+	return func(yield func(*journalv1.Change, error) bool) {
+		for after := first - 1; after < last; {
+			res, err := r.changes(ctx, &journalv1.ListChangesRequest{
+				Parent: r.name, AfterRevision: after, PageSize: int32(min(journalPage, last-after)),
+			})
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if len(res.GetChanges()) == 0 {
+				return // who reads sees that some are missing
+			}
+			for _, change := range res.GetChanges() {
+				after = change.GetRevision()
+				if !yield(change, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// export writes a segment to a file that is not there yet. Nobody ever finds half of it under its name.
+func (r *journalReader) export(ctx context.Context, s journal.Segment, path string) (err error) {
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		return cmp.Or(err, fmt.Errorf("%s exists", path))
+	}
+	folder := filepath.Dir(path)
+	f, err := os.CreateTemp(folder, filepath.Base(path)+".*.partial")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(f.Name()) // the first error is the one to tell
+		}
+	}()
+	err = journal.WriteSegment(f, s, r.all(ctx, s.First, s.Last))
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncFolder(folder)
+}
+
+// syncFolder makes a new name in a folder durable.
+func syncFolder(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// readSegments follows a journal through files, which have to join. The chain that comes back stands at their end.
+func readSegments(service string, paths []string, held ...*journalv1.Checkpoint) (first int64, chain *journal.Chain, err error) {
+	type named struct {
+		journal.Segment
+		path string
+	}
+	var files []named
+	for _, path := range paths {
+		err := withSegment(path, func(s *journal.SegmentReader) error {
+			files = append(files, named{s.Segment, path})
+			return nil
+		})
+		if err != nil {
+			return 0, nil, err
+		}
+	}
+	slices.SortStableFunc(files, func(a, b named) int { return cmp.Compare(a.First, b.First) })
+	for _, f := range files {
+		if chain == nil {
+			first = f.First
+			chain = journal.NewChain("journals/"+service, f.Algorithm, first-1, f.PreviousHash, held...)
+		}
+		if err := withSegment(f.path, chain.AddSegment); err != nil {
+			return 0, nil, err
+		}
+	}
+	return first, chain, nil
+}
+
+// withSegment opens a segment file for a function.
+func withSegment(path string, fn func(*journal.SegmentReader) error) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	s, err := journal.OpenSegment(f)
+	if err == nil {
+		err = fn(s)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
