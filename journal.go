@@ -26,6 +26,7 @@ type journalCommand struct {
 	Verify      journalVerifyCommand      `cmd:"" help:"Compute every hash of a journal anew, and hold it against checkpoints."`
 	Show        journalShowCommand        `cmd:"" help:"Print the changes of a journal, one a line."`
 	Export      journalExportCommand      `cmd:"" help:"Write changes of a journal to a segment file, with their chain."`
+	Prune       journalPruneCommand       `cmd:"" help:"Move changes of a journal to a segment file, and out of the store."`
 	Replay      journalReplayCommand      `cmd:"" help:"Make the tables of a stopped store again from its journal, and compare them."`
 	Checkpoints journalCheckpointsCommand `cmd:"" help:"Print the checkpoints of a journal, one a line, to be kept elsewhere."`
 }
@@ -80,13 +81,14 @@ type journalSource struct {
 // journalPage is how many changes or checkpoints are asked for at once: the most that a service gives.
 const journalPage = 1000
 
-// journalReader reads a journal, near or far.
+// journalReader reads a journal, near or far, and removes from it what was archived.
 type journalReader struct {
 	service     string
 	name        string
 	head        func(context.Context, *journalv1.GetHeadRequest) (*journalv1.Head, error)
 	changes     func(context.Context, *journalv1.ListChangesRequest) (*journalv1.ListChangesResponse, error)
 	checkpoints func(context.Context, *journalv1.ListCheckpointsRequest) (*journalv1.ListCheckpointsResponse, error)
+	prune       func(context.Context, *journalv1.PruneChangesRequest) (*journalv1.PruneChangesResponse, error)
 	whole       func(context.Context) error // what only the store itself can be asked
 	close       func() error
 }
@@ -106,7 +108,7 @@ func (s *journalSource) open(ctx context.Context) (*journalReader, error) {
 			}
 			return err
 		}
-		return &journalReader{s.Service, name, server.GetHead, server.ListChanges, server.ListCheckpoints, whole, db.Close}, nil
+		return &journalReader{s.Service, name, server.GetHead, server.ListChanges, server.ListCheckpoints, server.PruneChanges, whole, db.Close}, nil
 	}
 	if s.Addr == "" {
 		return nil, errors.New("where the journal is has to be said: --addr or --store")
@@ -127,6 +129,9 @@ func (s *journalSource) open(ctx context.Context) (*journalReader, error) {
 		},
 		checkpoints: func(ctx context.Context, req *journalv1.ListCheckpointsRequest) (*journalv1.ListCheckpointsResponse, error) {
 			return client.ListCheckpoints(ctx, req)
+		},
+		prune: func(ctx context.Context, req *journalv1.PruneChangesRequest) (*journalv1.PruneChangesResponse, error) {
+			return client.PruneChanges(ctx, req)
 		},
 		whole: func(context.Context) error { return nil },
 		close: connected.close,

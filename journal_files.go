@@ -181,3 +181,68 @@ func withSegment(path string, fn func(*journal.SegmentReader) error) error {
 	}
 	return nil
 }
+
+type journalPruneCommand struct {
+	journalSource `embed:""`
+	Until         int64  `help:"The last revision that is removed. A checkpoint has to cover it." required:"" placeholder:"N"`
+	To            string `help:"The segment file that is written first. One that is there is used if it has all that is removed." required:"" placeholder:"FILE"`
+}
+
+// Run archives, verifies what the disk then has, and only then removes. If it is interrupted it is run again: the file that it
+// finds is verified like one that it wrote.
+func (c *journalPruneCommand) Run(ctx context.Context, w io.Writer) (err error) {
+	r, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.close()) }()
+	head, err := r.head(ctx, &journalv1.GetHeadRequest{Name: r.name})
+	if err != nil {
+		return err
+	}
+	if c.Until < head.GetFirstRevision() {
+		return fmt.Errorf("%s is kept from revision %d on: up to %d there is nothing to remove", r.name, head.GetFirstRevision(), c.Until)
+	}
+	if err := r.covered(ctx, c.Until); err != nil {
+		return err
+	}
+	if _, err := os.Lstat(c.To); errors.Is(err, os.ErrNotExist) {
+		s, err := r.segment(ctx, 0, c.Until)
+		if err != nil {
+			return err
+		}
+		if err := r.export(ctx, s, c.To); err != nil {
+			return err
+		}
+	}
+	first, chain, err := readSegments(r.service, []string{c.To})
+	if err != nil {
+		return err
+	}
+	if first > head.GetFirstRevision() || chain.Revision() != c.Until {
+		return fmt.Errorf("%s holds the revisions from %d to %d: those from %d to %d would be removed",
+			c.To, first, chain.Revision(), head.GetFirstRevision(), c.Until)
+	}
+	begins, err := r.prune(ctx, &journalv1.PruneChangesRequest{Name: r.name, Revision: c.Until, Hash: chain.Hash()})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "%s is kept from revision %d on; %s holds what was before, from revision %d\n", r.name, begins.GetFirstRevision(), c.To, first)
+	return nil
+}
+
+// covered sees to it that a checkpoint covers a revision, before anything is written for nothing.
+func (r *journalReader) covered(ctx context.Context, revision int64) error {
+	signed, err := r.signed(ctx)
+	if err != nil {
+		return err
+	}
+	var newest int64
+	if len(signed) > 0 {
+		newest = signed[len(signed)-1].GetRevision()
+	}
+	if newest < revision {
+		return fmt.Errorf("%w: the newest of %s is at %d", journal.ErrNoCheckpoint, r.name, newest)
+	}
+	return nil
+}
