@@ -66,7 +66,7 @@ func Check(ctx context.Context, db *journal.DB, schema *store.Schema, scratch st
 func carryOut(ctx context.Context, scratch store.Store, schema *store.Schema, changes []*journalv1.Change) error {
 	return scratch.Update(ctx, func(tx store.Tx) error {
 		for _, c := range changes {
-			if err := apply(tx, schema, c); err != nil {
+			if err := Apply(tx, schema, c); err != nil {
 				return fmt.Errorf("revision %d: %w", c.GetRevision(), err)
 			}
 		}
@@ -74,7 +74,8 @@ func carryOut(ctx context.Context, scratch store.Store, schema *store.Schema, ch
 	})
 }
 
-func apply(tx store.Tx, schema *store.Schema, c *journalv1.Change) error {
+// Apply carries one change out on the tables.
+func Apply(tx store.Tx, schema *store.Schema, c *journalv1.Change) error {
 	if c.GetType() == journalv1.Change_TYPE_DELETED {
 		return schema.Remove(tx, c.GetResource(), c.GetBeforeDigest())
 	}
