@@ -15,7 +15,7 @@ func fails(err error) func(store.Tx) error { return func(store.Tx) error { retur
 
 // hand calls Do on a goroutine and waits until the update is in the queue. The channel gets what Do returns, or the value
 // that it panics with.
-func hand(t *testing.T, q *Queue, ctx context.Context, fn func(store.Tx) error) <-chan any {
+func hand(ctx context.Context, t *testing.T, q *Queue, fn func(store.Tx) error) <-chan any {
 	t.Helper()
 	before := q.Len()
 	answer := make(chan any, 1)
@@ -37,7 +37,7 @@ func TestFirstComeFirstServed(t *testing.T) {
 	q := New(0)
 	var answers []<-chan any
 	for i := range 5 {
-		answers = append(answers, hand(t, q, t.Context(), fails(errors.New(string(rune('a'+i))))))
+		answers = append(answers, hand(t.Context(), t, q, fails(errors.New(string(rune('a'+i))))))
 	}
 	for i := range 5 {
 		u := q.Next()
@@ -46,7 +46,7 @@ func TestFirstComeFirstServed(t *testing.T) {
 			t.Errorf("update %d is %v", i, err)
 		}
 		u.Finish(err)
-		if got := <-answers[i]; got != err {
+		if got, _ := (<-answers[i]).(error); !errors.Is(got, err) {
 			t.Errorf("caller %d hears %v", i, got)
 		}
 	}
@@ -68,7 +68,7 @@ func TestABoundOnWhatWaits(t *testing.T) {
 func TestACallerThatGivesUpWhileItWaits(t *testing.T) {
 	q := New(0)
 	ctx, giveUp := context.WithCancel(t.Context())
-	answer := hand(t, q, ctx, func(store.Tx) error { t.Error("it was run"); return nil })
+	answer := hand(ctx, t, q, func(store.Tx) error { t.Error("it was run"); return nil })
 	giveUp()
 	if got := <-answer; !errors.Is(got.(error), context.Canceled) {
 		t.Errorf("it hears %v", got)
@@ -84,7 +84,7 @@ func TestACallerThatGivesUpWhileItWaits(t *testing.T) {
 func TestACallerWhoseUpdateHasBegunHearsWhatCameOfIt(t *testing.T) {
 	q := New(0)
 	ctx, giveUp := context.WithCancel(t.Context())
-	answer := hand(t, q, ctx, fails(nil))
+	answer := hand(ctx, t, q, fails(nil))
 	u := q.Next()
 	giveUp()
 	u.Finish(nil)
@@ -96,7 +96,7 @@ func TestACallerWhoseUpdateHasBegunHearsWhatCameOfIt(t *testing.T) {
 func TestPatienceEnds(t *testing.T) {
 	q := New(time.Millisecond)
 	ctx, giveUp := context.WithCancel(t.Context())
-	answer := hand(t, q, ctx, fails(nil))
+	answer := hand(ctx, t, q, fails(nil))
 	u := q.Next()
 	giveUp()
 	got, _ := (<-answer).(error)
@@ -108,7 +108,7 @@ func TestPatienceEnds(t *testing.T) {
 
 func TestAPanicIsRaisedWhereTheCallerWaits(t *testing.T) {
 	q := New(0)
-	answer := hand(t, q, t.Context(), func(store.Tx) error { panic("boom") })
+	answer := hand(t.Context(), t, q, func(store.Tx) error { panic("boom") })
 	u := q.Next()
 	if err, ok := u.Run(nil); ok || err != nil {
 		t.Errorf("a panic is %v, %v", err, ok)
@@ -124,7 +124,7 @@ func TestAnUpdateMustNotEndTheGoroutine(t *testing.T) {
 	raised := make(chan any, 1)
 	go func() {
 		defer func() { raised <- recover() }()
-		u.Run(nil) //nolint:errcheck // it does not return
+		u.Run(nil)
 	}()
 	if <-raised == nil {
 		t.Error("nobody would know")
@@ -133,7 +133,7 @@ func TestAnUpdateMustNotEndTheGoroutine(t *testing.T) {
 
 func TestClose(t *testing.T) {
 	q := New(0)
-	answer := hand(t, q, t.Context(), fails(nil))
+	answer := hand(t.Context(), t, q, fails(nil))
 	q.Close()
 	q.Close()
 	if err := q.Do(t.Context(), fails(nil)); !errors.Is(err, store.ErrClosed) {
