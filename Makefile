@@ -64,14 +64,14 @@ vuln: $(BIN)/.govulncheck ## Look for known vulnerabilities in what the code cal
 # --- Tests -----------------------------------------------------------------------------
 
 FUZZTIME ?= 10s
-BENCH ?= .
+BENCH ?=
 
 .PHONY: test
-test: ## Run the tests
+test: $(BIN)/etcd ## Run the tests
 	$(GO) test ./...
 
 .PHONY: test-race
-test-race: ## Run the tests with the race detector
+test-race: $(BIN)/etcd ## Run the tests with the race detector
 	$(GO) test -race ./...
 
 .PHONY: test-tools
@@ -82,9 +82,22 @@ test-tools: ## Run the tests of the tools under tools/
 fuzz: ## Run every fuzz test for FUZZTIME (default: 10s) each
 	@FUZZTIME=$(FUZZTIME) tools/fuzz
 
+# Where in a commit the crash tests stop the program: before anything is written, with the
+# pages written, with the meta page written, and with all on disk before any caller knows.
+CRASH_POINTS := beforeWrite,beforeSyncDataPages,beforeSyncMetaPage,afterSync
+KILLS ?= 20
+SEED ?= 0
+
+.PHONY: crash
+crash: $(BIN)/.gofail ## Kill the services KILLS times (default: 20) and look for what is lost; SEED repeats a run
+	@tools/failpoints
+	@$(GO) run ./tools/crash -kills $(KILLS) -seed $(SEED) -bin $(CURDIR)/.build/failpoints/bin/yizhen -failpoints $(CRASH_POINTS)
+
 .PHONY: bench
-bench: ## Run the benchmarks that match BENCH (default: all)
-	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+bench: ## Measure the suite against the limits of this machine (BENCH: flags, such as -quick)
+	@mkdir -p $(BIN)
+	@$(GO) build -o $(BIN)/bench ./tools/bench
+	@$(BIN)/bench $(BENCH)
 
 # --- The program -----------------------------------------------------------------------
 
@@ -101,10 +114,10 @@ demo: ## Run the demo
 .PHONY: generator-tools
 generator-tools: $(BIN)/.generators $(BIN)/protodeps $(BIN)/openapi
 
-$(BIN)/.generators: tools/go.mod tools/go.sum
+$(BIN)/.generators: tools/generators/go.mod tools/generators/go.sum
 	@mkdir -p $(BIN)
 	@echo "building the code generators"
-	@$(call tool_build,tools,tool)
+	@$(call tool_build,tools/generators,tool)
 
 $(BIN)/protodeps: $(wildcard tools/protodeps/*.go) tools/protodeps/go.mod tools/protodeps/go.sum
 	@mkdir -p $(BIN)
@@ -114,11 +127,19 @@ $(BIN)/openapicheck: $(wildcard tools/openapicheck/*.go) tools/openapicheck/go.m
 	@mkdir -p $(BIN)
 	@$(call tool_build,tools/openapicheck,.)
 
-# The linters and govulncheck: each has a module file of its own, as a `tool` directive.
-$(BIN)/.golangci $(BIN)/.apilinter $(BIN)/.govulncheck: $(BIN)/.%: tools/%/go.mod tools/%/go.sum
+# The linters, govulncheck and gofail: each has a module file of its own, as a `tool` directive.
+$(BIN)/.golangci $(BIN)/.apilinter $(BIN)/.govulncheck $(BIN)/.gofail: $(BIN)/.%: tools/%/go.mod tools/%/go.sum
 	@mkdir -p $(BIN)
 	@echo "building $*"
 	@$(call tool_build,tools/$*,tool)
+
+# The server that the tests of pkg/store/etcd start. They build it themselves if it is missing.
+.PHONY: etcd
+etcd: $(BIN)/etcd ## Build the etcd server that tests run
+
+$(BIN)/etcd: $(wildcard tools/etcd/*.go) tools/etcd/go.mod tools/etcd/go.sum
+	@mkdir -p $(BIN)
+	@$(call tool_build,tools/etcd,.)
 
 $(BIN)/openapi: $(wildcard tools/openapi/*.go) tools/openapi/go.mod tools/openapi/go.sum
 	@mkdir -p $(BIN)

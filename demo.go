@@ -21,35 +21,33 @@ import (
 
 // demoCommand tells one year of Jincheng's programme to a suite of its own.
 type demoCommand struct {
-	Data string `help:"Keep the stores in this folder; a second run goes on where the first stood. Without it a folder is made and removed." placeholder:"FOLDER"`
-	Keep bool   `help:"Go on serving afterwards, and print where."`
+	Store string `help:"Keep the records in this store, as bolt://FOLDER or etcd://HOST:PORT,…/PREFIX; a second run goes on where the first stood. Without it a folder is made and removed." placeholder:"URL"`
+	Keep  bool   `help:"Go on serving afterwards, and print where."`
 }
 
 // Run tells the story. It fails if any figure does not foot.
 func (c *demoCommand) Run(ctx context.Context, log *slog.Logger, w io.Writer) (err error) {
-	folder := c.Data
-	if folder == "" {
-		if folder, err = os.MkdirTemp("", "yizhen-demo-"); err != nil {
+	location := c.Store
+	if location == "" {
+		folder, err := os.MkdirTemp("", "yizhen-demo-")
+		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	}
-	folder, err = filepath.Abs(folder)
-	if err != nil {
-		return err
+		location = "bolt://" + filepath.ToSlash(folder)
 	}
 	tokens, credentials, err := admitOffices()
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "Yizhen (一镇): one year of Jincheng's specialised towns.\nRecords are kept in %s.\n", folder)
+	fmt.Fprintf(w, "Yizhen (一镇): one year of Jincheng's specialised towns.\nRecords are kept in %s.\n", location)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	now := newStoryClock()
 	running, ended := make(chan endpoints, 1), make(chan error, 1)
 	go func() {
 		ended <- runSuite(ctx, suiteOptions{
-			store:       "bolt://" + filepath.ToSlash(folder),
+			store:       location,
 			listen:      freePorts(),
 			credentials: credentials,
 			clock:       now,

@@ -218,6 +218,8 @@ func httpStatus(t *testing.T, reason, code string) string {
 		return "412 if sent in `If-Match`, else 409"
 	case "STORE_FULL":
 		return "507"
+	case "CHANGE_TOO_LARGE":
+		return "413"
 	}
 	return fmt.Sprint(runtime.HTTPStatusFromCode(c))
 }

@@ -29,6 +29,7 @@ type cli struct {
 	Assessment assessmentCommand `cmd:"" help:"Run the performance assessment alone."`
 	Gateway    gatewayCommand    `cmd:"" help:"Run the REST gateway alone."`
 	Token      tokenCommand      `cmd:"" help:"Make a token, and the lines of a credentials file that admit it."`
+	Journal    journalCommand    `cmd:"" help:"Verify journals and make the keys that sign them."`
 	Settings   settingsCommand   `cmd:"" help:"Check the configuration file and list every setting with its three names."`
 }
 

@@ -18,7 +18,9 @@ import (
 
 	"github.com/yizhen/yizhen/pkg/authn"
 	"github.com/yizhen/yizhen/pkg/clock"
+	"github.com/yizhen/yizhen/pkg/journal"
 	"github.com/yizhen/yizhen/pkg/rpc"
+	"github.com/yizhen/yizhen/pkg/store/etcd"
 )
 
 // timeouts are the settings of everything that answers calls.
@@ -64,9 +66,20 @@ type (
 	}
 )
 
-// storage says where records are kept.
+// storage says where records are kept, and how what is kept is proven.
 type storage struct {
-	Store string `help:"The store, as bolt://FOLDER; each service has a file of its own in the folder." default:"bolt://data" placeholder:"URL"`
+	Store             string        `help:"The store, as bolt://FOLDER, with a file for each service in the folder, or as etcd://HOST:PORT,…/PREFIX: see docs/store.md." default:"bolt://data" placeholder:"URL"`
+	StoreCA           string        `help:"The certificate authority of an etcd cluster, in PEM. Without it the cluster is spoken to without TLS." type:"existingfile" placeholder:"FILE"`
+	StoreCert         string        `help:"The certificate that is shown to an etcd cluster, in PEM." type:"existingfile" placeholder:"FILE"`
+	StoreKey          string        `help:"The key of that certificate, in PEM." type:"existingfile" placeholder:"FILE"`
+	StorePasswordFile string        `help:"The file that holds the password of the user in an etcd URL." type:"existingfile" placeholder:"FILE"`
+	JournalHash       string        `help:"How a journal that begins is hashed: sha256, or sm3." enum:"sha256,sm3" default:"sha256"`
+	JournalKey        string        `help:"The private key that signs checkpoints of the journals, as PKCS #8 in PEM: Ed25519 or SM2. Only its owner may read it." type:"existingfile" placeholder:"FILE"`
+	JournalSigned     time.Duration `help:"How often a journal that has grown is signed." default:"1m"`
+}
+
+func (s storage) files() etcd.Files {
+	return etcd.Files{Authority: s.StoreCA, Certificate: s.StoreCert, Key: s.StoreKey, Password: s.StorePasswordFile}
 }
 
 // serveCommand runs everything on one machine.
@@ -101,8 +114,14 @@ func (c *serveCommand) Run(ctx context.Context, log *slog.Logger, w io.Writer) e
 		return err
 	}
 	addresses["gateway"] = c.Listen
+	proof, err := c.proof(log)
+	if err != nil {
+		return err
+	}
 	return runSuite(ctx, suiteOptions{
+		proof:       proof,
 		store:       c.Store,
+		storeFiles:  c.files(),
 		listen:      addresses,
 		credentials: credentials,
 		tls:         config,
@@ -191,7 +210,11 @@ func (f *serviceFlags) run(ctx context.Context, name, address string, addresses 
 		return err
 	}
 	defer func() { err = errors.Join(err, connected.close()) }()
-	db, err := openJournal(f.Store, name, clock.System{})
+	proof, err := f.proof(log)
+	if err != nil {
+		return err
+	}
+	db, err := openJournal(ctx, f.Store, name, f.files(), clock.System{}, journal.WithHash(proof.algorithm))
 	if err != nil {
 		return err
 	}
@@ -207,7 +230,53 @@ func (f *serviceFlags) run(ctx context.Context, name, address string, addresses 
 		return err
 	}
 	fmt.Fprintf(w, "%s answers gRPC on %s\n", name, lis.Addr())
-	return server.Serve(ctx, lis)
+	return proof.serve(ctx, db, func(ctx context.Context) error { return server.Serve(ctx, lis) })
+}
+
+// proof says how the journals of a run are hashed and signed.
+type proof struct {
+	algorithm journal.Algorithm
+	signer    *journal.Signer // nil signs nothing
+	every     time.Duration
+	logger    *slog.Logger
+}
+
+// proof reads the settings. A key that others may read is refused.
+func (s storage) proof(log *slog.Logger) (p proof, err error) {
+	p = proof{every: s.JournalSigned, logger: log}
+	if p.algorithm, err = journal.AlgorithmNamed(s.JournalHash); err != nil || s.JournalKey == "" {
+		return p, err
+	}
+	info, err := os.Stat(s.JournalKey)
+	if err != nil {
+		return p, fmt.Errorf("journal key: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return p, fmt.Errorf("journal key: others may read %s: chmod 600 it", s.JournalKey)
+	}
+	if p.every <= 0 {
+		return p, fmt.Errorf("journals cannot be signed every %s", p.every)
+	}
+	text, err := os.ReadFile(s.JournalKey)
+	if err != nil {
+		return p, fmt.Errorf("journal key: %w", err)
+	}
+	p.signer, err = journal.ReadSigner(text)
+	return p, err
+}
+
+// serve serves, and has the journal signed meanwhile and once all calls have ended.
+func (p proof) serve(ctx context.Context, db *journal.DB, serve func(context.Context) error) error {
+	if p.signer == nil {
+		return serve(ctx)
+	}
+	signing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	signed := make(chan error, 1)
+	notary := &journal.Notary{DB: db, Signer: p.signer, Every: p.every, Logger: p.logger}
+	go func() { signed <- notary.Run(signing) }()
+	err := serve(ctx)
+	stop()
+	return errors.Join(err, <-signed)
 }
 
 func serviceNamed(name string) service {

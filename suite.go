@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -24,6 +25,7 @@ import (
 	"github.com/yizhen/yizhen/pkg/rpc"
 	"github.com/yizhen/yizhen/pkg/store"
 	"github.com/yizhen/yizhen/pkg/store/bolt"
+	"github.com/yizhen/yizhen/pkg/store/etcd"
 	fundv1 "github.com/yizhen/yizhen/proto/yizhen/fund/v1"
 	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
 	projectv1 "github.com/yizhen/yizhen/proto/yizhen/project/v1"
@@ -39,6 +41,8 @@ type service struct {
 	name string
 	// asks are the services whose word it needs.
 	asks []string
+	// schema is what it keeps in its store.
+	schema func() *store.Schema
 	// register puts it, with connections to those it asks, into a gRPC server.
 	register func(*journal.DB, peers) func(grpc.ServiceRegistrar)
 }
@@ -46,16 +50,16 @@ type service struct {
 // services lists them.
 func services() []service {
 	return []service{
-		{name: "town", register: func(db *journal.DB, _ peers) func(grpc.ServiceRegistrar) {
+		{name: "town", schema: town.New(nil).Schema, register: func(db *journal.DB, _ peers) func(grpc.ServiceRegistrar) {
 			return town.New(db).Register
 		}},
-		{name: "project", asks: []string{"town"}, register: func(db *journal.DB, p peers) func(grpc.ServiceRegistrar) {
+		{name: "project", asks: []string{"town"}, schema: project.New(nil, nil).Schema, register: func(db *journal.DB, p peers) func(grpc.ServiceRegistrar) {
 			return project.New(db, journalv1.NewJournalClient(p["town"])).Register
 		}},
-		{name: "fund", asks: []string{"town", "project"}, register: func(db *journal.DB, p peers) func(grpc.ServiceRegistrar) {
+		{name: "fund", asks: []string{"town", "project"}, schema: fund.New(nil, nil, nil).Schema, register: func(db *journal.DB, p peers) func(grpc.ServiceRegistrar) {
 			return fund.New(db, journalv1.NewJournalClient(p["project"]), journalv1.NewJournalClient(p["town"])).Register
 		}},
-		{name: "assessment", asks: []string{"town", "project", "fund"}, register: func(db *journal.DB, p peers) func(grpc.ServiceRegistrar) {
+		{name: "assessment", asks: []string{"town", "project", "fund"}, schema: assessment.New(nil, assessment.Peers{}).Schema, register: func(db *journal.DB, p peers) func(grpc.ServiceRegistrar) {
 			return assessment.New(db, assessment.Peers{
 				Town:           townv1.NewTownRegistryClient(p["town"]),
 				Project:        projectv1.NewProjectTrackingClient(p["project"]),
@@ -92,14 +96,22 @@ func dial(addresses map[string]string, names []string, config *tls.Config, token
 	return p, nil
 }
 
-// openStore opens the store of a service. The URL names a folder, in which each service has a file of its own.
-func openStore(location, service string) (store.Store, error) {
+// openStore opens the store of a service. A bolt URL names a folder, in which each service has a file of its own; an etcd
+// URL a prefix, below which each has one of its own.
+func openStore(ctx context.Context, location, service string, files etcd.Files) (store.Store, error) {
+	if strings.HasPrefix(location, "etcd:") {
+		o, err := etcd.Parse(location, files)
+		if err != nil {
+			return nil, err
+		}
+		return etcd.Open(ctx, o.Below(service))
+	}
 	u, err := url.Parse(location)
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	if u.Scheme != "bolt" {
-		return nil, fmt.Errorf("store %q: the engine has to be bolt, as in bolt:///var/lib/yizhen", location)
+		return nil, fmt.Errorf("store %q: the engine has to be bolt, as in bolt:///var/lib/yizhen, or etcd", location)
 	}
 	folder := filepath.Join(u.Host, filepath.FromSlash(u.Path)) // bolt://data is the folder data, here
 	if err := os.MkdirAll(folder, 0o700); err != nil {
@@ -110,8 +122,12 @@ func openStore(location, service string) (store.Store, error) {
 
 // suiteOptions say how the whole suite is run on one machine.
 type suiteOptions struct {
+	// proof says how the journals are hashed and signed; the zero one is SHA-256, unsigned.
+	proof proof
 	// store is where the stores are, as a URL: see openStore.
 	store string
+	// storeFiles are what reaching an etcd cluster takes.
+	storeFiles etcd.Files
 	// listen is where each service, and the gateway, listens. Port 0 takes a free one.
 	listen map[string]string
 	// credentials are the callers that the services know. Those of the services among themselves are added.
@@ -161,7 +177,7 @@ func runSuite(ctx context.Context, o suiteOptions, ready func(endpoints)) (err e
 		if err != nil {
 			return err
 		}
-		db, err := openJournal(o.store, svc.name, o.clock)
+		db, err := openJournal(ctx, o.store, svc.name, o.storeFiles, o.clock, journal.WithHash(o.proof.algorithm))
 		if err != nil {
 			return errors.Join(err, connected.close())
 		}
@@ -172,7 +188,9 @@ func runSuite(ctx context.Context, o suiteOptions, ready func(endpoints)) (err e
 		if err != nil {
 			return err
 		}
-		group.Go(func() error { return server.Serve(serving, listeners[svc.name]) })
+		group.Go(func() error {
+			return o.proof.serve(serving, db, func(ctx context.Context) error { return server.Serve(ctx, listeners[svc.name]) })
+		})
 	}
 
 	// The gateway shows no token of its own: it passes on its callers'.
@@ -201,12 +219,12 @@ func runSuite(ctx context.Context, o suiteOptions, ready func(endpoints)) (err e
 	return group.Wait()
 }
 
-func openJournal(location, name string, c clock.Clock) (*journal.DB, error) {
-	s, err := openStore(location, name)
+func openJournal(ctx context.Context, location, name string, files etcd.Files, c clock.Clock, options ...journal.Option) (*journal.DB, error) {
+	s, err := openStore(ctx, location, name, files)
 	if err != nil {
 		return nil, err
 	}
-	return journal.Open(s, name, c), nil
+	return journal.Open(s, name, c, options...), nil
 }
 
 func serviceNames() []string {

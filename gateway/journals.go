@@ -75,6 +75,34 @@ func (j journals) VerifyRange(ctx context.Context, req *journalv1.VerifyRangeReq
 	return client.VerifyRange(ctx, req, opts...)
 }
 
+// PruneChanges implements journalv1.JournalClient.
+func (j journals) PruneChanges(ctx context.Context, req *journalv1.PruneChangesRequest, opts ...grpc.CallOption) (*journalv1.PruneChangesResponse, error) {
+	client, err := j.find(req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	return client.PruneChanges(ctx, req, opts...)
+}
+
+// ListCheckpoints implements journalv1.JournalClient.
+func (j journals) ListCheckpoints(ctx context.Context, req *journalv1.ListCheckpointsRequest, opts ...grpc.CallOption) (*journalv1.ListCheckpointsResponse, error) {
+	client, err := j.find(req.GetParent())
+	if err != nil {
+		return nil, err
+	}
+	return client.ListCheckpoints(ctx, req, opts...)
+}
+
+// GetCheckpoint implements journalv1.JournalClient. The name of a checkpoint begins with that of its journal.
+func (j journals) GetCheckpoint(ctx context.Context, req *journalv1.GetCheckpointRequest, opts ...grpc.CallOption) (*journalv1.Checkpoint, error) {
+	journal, _, _ := strings.Cut(req.GetName(), "/checkpoints/")
+	client, err := j.find(journal)
+	if err != nil {
+		return nil, err
+	}
+	return client.GetCheckpoint(ctx, req, opts...)
+}
+
 // watcher serves WatchChanges as newline-delimited JSON: a line `{"result": …}` for each message, and if the stream does
 // not end of the caller's own will, a last line `{"error": …}` with a problem document. Each line is sent at once.
 type watcher struct {

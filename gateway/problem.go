@@ -7,8 +7,10 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"math"
 	"net/http"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -96,6 +98,9 @@ func (p *problem) takeStatus(st *status.Status, c *call) {
 				p.Messages = map[string]string{}
 			}
 			p.Messages[detail.GetLocale()] = detail.GetMessage()
+		case *errdetails.RetryInfo:
+			seconds := int(math.Ceil(detail.GetRetryDelay().AsDuration().Seconds()))
+			p.header.Set("Retry-After", strconv.Itoa(seconds))
 		case *errdetails.BadRequest:
 			for _, v := range detail.GetFieldViolations() {
 				p.Fields = append(p.Fields, problemField{v.GetField(), v.GetDescription()})
@@ -110,6 +115,8 @@ func (p *problem) takeStatus(st *status.Status, c *call) {
 	case fault.Is(err, typev1.Reason_REASON_STORE_FULL):
 		// 429 would say that the caller asks too often.
 		p.Status = http.StatusInsufficientStorage
+	case fault.Is(err, typev1.Reason_REASON_CHANGE_TOO_LARGE):
+		p.Status = http.StatusRequestEntityTooLarge
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -62,6 +63,8 @@ func TestProblemOfStatus(t *testing.T) {
 		{golden: "stale_etag_in_body", err: stale, status: 409},
 		{golden: "stale_etag_in_if_match", err: stale, headers: []header{{"If-Match", `"00000000000000a1"`}}, status: 412},
 		{golden: "store_full", err: fault.New(codes.ResourceExhausted, typev1.Reason_REASON_STORE_FULL, "存储空间已满", "the store has no room left"), status: 507},
+		{golden: "store_busy", err: fault.New(codes.ResourceExhausted, typev1.Reason_REASON_STORE_BUSY, "稍后重试", "try again", fault.RetryAfter(1500*time.Millisecond)), status: 429},
+		{golden: "change_too_large", err: fault.New(codes.ResourceExhausted, typev1.Reason_REASON_CHANGE_TOO_LARGE, "过大", "too large"), status: 413},
 		{golden: "unauthenticated", err: fault.New(codes.Unauthenticated, typev1.Reason_REASON_UNAUTHENTICATED, "没有凭证", "no credential"), status: 401},
 		{golden: "transition", err: fault.New(codes.FailedPrecondition, typev1.Reason_REASON_TRANSITION_NOT_PERMITTED, "不允许", "not now",
 			fault.With("state", "DRAFT"), fault.With("verb", "announce"), fault.With("permitted", "submit,withdraw")), status: 400},
@@ -79,6 +82,9 @@ func TestProblemOfStatus(t *testing.T) {
 			}
 			if test.status == 401 && !strings.HasPrefix(res.Header.Get("WWW-Authenticate"), "Bearer") {
 				t.Errorf("no WWW-Authenticate: %v", res.Header)
+			}
+			if test.golden == "store_busy" && res.Header.Get("Retry-After") != "2" {
+				t.Errorf("1.5 s are said as Retry-After: %q", res.Header.Get("Retry-After"))
 			}
 			golden(t, test.golden, body)
 		})

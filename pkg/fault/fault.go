@@ -9,12 +9,14 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	typev1 "github.com/yizhen/yizhen/proto/yizhen/type/v1"
 )
@@ -24,6 +26,7 @@ type Detail func(*details)
 
 type details struct {
 	metadata   map[string]string
+	retryAfter time.Duration
 	violations []*errdetails.BadRequest_FieldViolation
 }
 
@@ -37,6 +40,11 @@ func Field(path, description string) Detail {
 	return func(d *details) {
 		d.violations = append(d.violations, &errdetails.BadRequest_FieldViolation{Field: path, Description: description})
 	}
+}
+
+// RetryAfter says when the same request may be sent again.
+func RetryAfter(delay time.Duration) Detail {
+	return func(d *details) { d.retryAfter = delay }
 }
 
 // New makes a fault. The English sentence is the status message; both are attached for the reader to choose from.
@@ -53,6 +61,9 @@ func New(code codes.Code, reason protoreflect.Enum, zh, en string, about ...Deta
 	}
 	if len(d.violations) > 0 {
 		attached = append(attached, protoadapt.MessageV1Of(&errdetails.BadRequest{FieldViolations: d.violations}))
+	}
+	if d.retryAfter > 0 {
+		attached = append(attached, protoadapt.MessageV1Of(&errdetails.RetryInfo{RetryDelay: durationpb.New(d.retryAfter)}))
 	}
 	st, err := status.New(code, en).WithDetails(attached...)
 	if err != nil {

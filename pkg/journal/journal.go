@@ -41,14 +41,38 @@ type DB struct {
 	clock   clock.Clock
 	service string
 
+	algorithm Algorithm // of a journal that begins
+
 	mu      sync.Mutex
 	changed chan struct{} // closed, and replaced, when changes are committed
+	feed    *feed         // of those who watch; nil if nobody does
+}
+
+// Option changes how a journal is kept.
+type Option func(*DB)
+
+// WithHash makes a journal that begins use an algorithm; without it that is SHA-256. One that has begun keeps its own.
+func WithHash(a Algorithm) Option {
+	return func(db *DB) {
+		if a == SM3 {
+			db.algorithm = a
+		}
+	}
 }
 
 // Open puts a journal on a store. The service is the one whose changes it records.
-func Open(s store.Store, service string, c clock.Clock) *DB {
-	return &DB{store: s, clock: c, service: service, changed: make(chan struct{})}
+func Open(s store.Store, service string, c clock.Clock, options ...Option) *DB {
+	db := &DB{store: s, clock: c, service: service, algorithm: SHA256, changed: make(chan struct{})}
+	for _, option := range options {
+		option(db)
+	}
+	if n, ok := s.(store.Notifier); ok {
+		n.Notify(db.Announce) // other replicas of the service commit too
+	}
+	return db
 }
+
+func (db *DB) name() string { return "journals/" + db.service }
 
 // Service returns the name of the service whose journal this is.
 func (db *DB) Service() string { return db.service }
@@ -77,9 +101,9 @@ type Origin struct {
 // Update calls fn and commits what it changed together with the journal of it, or nothing. Like that of a
 // store, fn may be called again and must have no other effects.
 func (db *DB) Update(ctx context.Context, by Origin, fn func(*Tx) error) error {
-	var wrote bool
+	var wrote []entry
 	err := db.store.Update(ctx, func(stx store.Tx) error {
-		head, err := readHead(stx)
+		head, err := db.readHead(stx)
 		if err != nil {
 			return err
 		}
@@ -92,26 +116,26 @@ func (db *DB) Update(ctx context.Context, by Origin, fn func(*Tx) error) error {
 			return err
 		}
 		tx.changes = slices.DeleteFunc(tx.changes, func(c store.Change) bool { return c.Row == nil })
-		wrote = len(tx.changes) > 0
-		return db.append(tx, head, by)
+		wrote, err = db.append(tx, head, by)
+		return err
 	})
-	if err == nil && wrote {
-		db.announce()
+	if err == nil && len(wrote) > 0 {
+		db.announce(wrote)
 	}
 	return err
 }
 
 // append writes the changes of a transaction and the new head.
-func (db *DB) append(tx *Tx, head *journalv1.Head, by Origin) error {
+func (db *DB) append(tx *Tx, head *journalv1.Head, by Origin) (wrote []entry, err error) {
 	if len(tx.changes) == 0 {
-		return nil
+		return nil, nil
 	}
 	revision, previous := head.GetRevision(), head.GetHash()
 	commitRevision := revision + int64(len(tx.changes))
 	commitTime := timestamppb.New(tx.now)
 	for _, c := range tx.changes {
 		revision++
-		entry := &journalv1.Change{
+		change := &journalv1.Change{
 			Name:           db.changeName(revision),
 			Revision:       revision,
 			CommitRevision: commitRevision,
@@ -126,24 +150,28 @@ func (db *DB) append(tx *Tx, head *journalv1.Head, by Origin) error {
 		}
 		if c.Before != nil {
 			sum := sha256.Sum256(c.Before)
-			entry.BeforeDigest = sum[:]
+			change.BeforeDigest = sum[:]
 		}
 		if c.After != nil {
-			entry.After = &anypb.Any{
+			change.After = &anypb.Any{
 				TypeUrl: "type.googleapis.com/" + string(kind(c)),
 				Value:   c.After,
 			}
 		}
-		entry.Hash = Hash(entry)
-		previous = entry.GetHash()
-		if err := putMessage(tx, changeKey(revision), entry); err != nil {
-			return err
+		change.Hash = Hash(head.GetHashAlgorithm(), change)
+		previous = change.GetHash()
+		if err := putMessage(tx, changeKey(revision), change); err != nil {
+			return nil, err
 		}
 		if err := tx.Put([]byte(latestPrefix+c.Name), revisionBytes(revision)); err != nil {
-			return err
+			return nil, err
 		}
+		if err := tx.Put(typeKey(string(kind(c).Name()), revision), []byte(c.Name)); err != nil {
+			return nil, err
+		}
+		wrote = append(wrote, entry{change: change, kind: string(kind(c).Name())})
 	}
-	return putMessage(tx, []byte(headKey), db.headAt(revision, previous, commitTime))
+	return wrote, putMessage(tx, []byte(headKey), db.headAt(head.GetHashAlgorithm(), revision, previous, commitTime))
 }
 
 func kind(c store.Change) protoreflect.FullName { return c.Row.ProtoReflect().Descriptor().FullName() }
@@ -200,29 +228,53 @@ func (db *DB) Changed() <-chan struct{} {
 	return db.changed
 }
 
-func (db *DB) announce() {
+func (db *DB) announce(wrote []entry) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	close(db.changed)
 	db.changed = make(chan struct{})
+	if db.feed != nil {
+		db.feed.offer(wrote)
+	}
 }
+
+// Announce says that somebody else has committed changes to the same store, as the replicas of a service on a cluster do.
+func (db *DB) Announce() { db.announce(nil) }
 
 // Head returns the newest point of the journal.
 func (db *DB) Head(ctx context.Context) (head *journalv1.Head, err error) {
 	err = db.View(ctx, func(r store.Reader) error {
-		head, err = readHead(r)
+		if head, err = db.readHead(r); err != nil {
+			return err
+		}
+		point, err := readPruned(r)
+		head.FirstRevision = point.GetRevision() + 1
 		return err
 	})
 	if err == nil {
-		head.Name = "journals/" + db.service
+		head.Name = db.name()
 	}
 	return head, err
 }
 
+// readHead reads the head. A journal that has not begun gets the algorithm that it will begin with.
+func (db *DB) readHead(r store.Reader) (*journalv1.Head, error) {
+	head, err := readHead(r)
+	if err == nil && head.GetRevision() == 0 {
+		head.HashAlgorithm = db.algorithm
+	}
+	return head, err
+}
+
+// HeadOf returns the newest point of the journal within a transaction that reads other things as well.
+func HeadOf(r store.Reader) (*journalv1.Head, error) { return readHead(r) }
+
+// readHead reads the head as it is stored: without the algorithm if that is SHA-256, so that no bit of it can be other than it
+// was written without the chain saying so.
 func readHead(r store.Reader) (*journalv1.Head, error) {
 	raw, err := r.Get([]byte(headKey))
 	if errors.Is(err, store.ErrNotFound) {
-		return &journalv1.Head{Hash: zeroHash}, nil
+		return &journalv1.Head{Hash: zeroHash, HashAlgorithm: SHA256}, nil
 	}
 	if err != nil {
 		return nil, err
@@ -230,6 +282,13 @@ func readHead(r store.Reader) (*journalv1.Head, error) {
 	head := &journalv1.Head{}
 	if err := proto.Unmarshal(raw, head); err != nil {
 		return nil, &CorruptError{Problem: "the head: " + err.Error()}
+	}
+	switch head.GetHashAlgorithm() {
+	case journalv1.HashAlgorithm_HASH_ALGORITHM_UNSPECIFIED:
+		head.HashAlgorithm = SHA256
+	case SM3:
+	default:
+		return nil, &CorruptError{Revision: head.GetRevision(), Problem: "is under a head of an unknown hash algorithm"}
 	}
 	return head, nil
 }
@@ -241,49 +300,26 @@ func Latest(r store.Reader, resource string) (*journalv1.Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	revision := revisionOf(at)
-	c, err := get(r, revision)
-	switch {
-	case err != nil:
+	head, err := readHead(r)
+	if err != nil {
 		return nil, err
-	case c.GetResource() != resource:
-		return nil, &CorruptError{Revision: revision, Problem: "is not of the resource that it is found under"}
-	case !bytes.Equal(c.GetHash(), Hash(c)):
-		return nil, &CorruptError{Revision: revision, Problem: "does not have the hash of its content"}
 	}
-	return c, nil
+	revision := revisionOf(at)
+	c, err := find(r, resource, revision)
+	var gone *PrunedError
+	if errors.As(err, &gone) {
+		err = &CorruptError{Revision: revision, Problem: "is missing among the last changes that are kept"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c, provable(head, c, resource, revision)
 }
 
 // Read returns up to limit changes after a revision, and the head at the same moment.
 func (db *DB) Read(ctx context.Context, after int64, limit int) (changes []*journalv1.Change, head *journalv1.Head, err error) {
-	return db.read(ctx, after, limit, math.MaxInt)
-}
-
-// read is Read that ends early with the change that brings what was read to a number of bytes.
-func (db *DB) read(ctx context.Context, after int64, limit, maxBytes int) (changes []*journalv1.Change, head *journalv1.Head, err error) {
-	err = db.View(ctx, func(r store.Reader) error {
-		changes = nil
-		if head, err = readHead(r); err != nil {
-			return err
-		}
-		size := 0
-		for e, err := range r.Scan(changeKey(after+1), store.PrefixEnd([]byte(changePrefix)), store.Ascending) {
-			if err != nil {
-				return err
-			}
-			if len(changes) == limit || size >= maxBytes {
-				return nil
-			}
-			c, err := decode(e.Value, revisionOf(e.Key[len(changePrefix):]))
-			if err != nil {
-				return err
-			}
-			changes = append(changes, c)
-			size += len(e.Value)
-		}
-		return nil
-	})
-	return changes, head, err
+	page, err := db.ReadPage(ctx, Filter{}, after, limit, math.MaxInt)
+	return page.Changes, page.Head, err
 }
 
 // CorruptError names the first revision at which a journal is not what was written.
@@ -302,75 +338,77 @@ const verifyChunk = 1000
 
 // Verify computes the hashes of the revisions from first to last anew, and returns the last one. A journal that is not
 // whole gives a CorruptError. The first revision is also held against the hash of the one before it, and the head against
-// the change that it names.
-func (db *DB) Verify(ctx context.Context, first, last int64) ([]byte, error) {
-	first = max(1, first)
-	previous := zeroHash
-	if first > 1 {
-		before, _, err := db.Read(ctx, first-2, 1)
-		if err != nil {
+// the change that it names. The earliest that can be verified is the first that is kept; 0 means that one.
+func (db *DB) Verify(ctx context.Context, first, last int64, checkpoints ...*journalv1.Checkpoint) ([]byte, error) {
+	var chain *Chain
+	err := db.View(ctx, func(r store.Reader) (err error) {
+		chain, err = db.chain(r, first, checkpoints)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for chain.Revision() < last {
+		end := min(last, chain.Revision()+verifyChunk)
+		if err := db.View(ctx, func(r store.Reader) error { return verify(r, chain, end) }); err != nil {
 			return nil, err
 		}
-		if len(before) == 0 || before[0].GetRevision() != first-1 {
-			return nil, &CorruptError{Revision: first - 1, Problem: "is missing"}
-		}
-		previous = before[0].GetHash()
 	}
-	for next := first; next <= last; {
-		end := min(last, next+verifyChunk-1)
-		err := db.View(ctx, func(r store.Reader) (err error) {
-			previous, err = db.verify(r, next, end, previous)
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-		next = end + 1
-	}
-	return previous, db.View(ctx, func(r store.Reader) error { return db.verifyHead(r, last) })
+	return chain.Hash(), db.View(ctx, func(r store.Reader) error { return db.verifyHead(r, last) })
 }
 
-// verify follows the chain of the revisions from next to end, after a hash, and returns the hash that it ends in.
-func (db *DB) verify(r store.Reader, next, end int64, previous []byte) ([]byte, error) {
-	for e, err := range r.Scan(changeKey(next), changeKey(end+1), store.Ascending) {
+// chain returns the chain that begins before a revision.
+func (db *DB) chain(r store.Reader, first int64, checkpoints []*journalv1.Checkpoint) (*Chain, error) {
+	head, err := db.readHead(r)
+	if err != nil {
+		return nil, err
+	}
+	point, err := readPruned(r)
+	if err != nil {
+		return nil, err
+	}
+	if point.GetRevision() > 0 && point.GetName() != db.name() {
+		return nil, &CorruptError{Revision: point.GetRevision(), Problem: "is where the journal of another service begins"}
+	}
+	begin := point.GetRevision() + 1
+	if first == 0 || first == begin {
+		return NewChain(db.name(), head.GetHashAlgorithm(), point.GetRevision(), point.GetHash(), checkpoints...), nil
+	}
+	if first < begin {
+		return nil, &PrunedError{First: begin}
+	}
+	before, err := get(r, first-1)
+	if err != nil {
+		return nil, err
+	}
+	return NewChain(db.name(), head.GetHashAlgorithm(), first-1, before.GetHash(), checkpoints...), nil
+}
+
+// verify follows the chain up to a revision.
+func verify(r store.Reader, chain *Chain, end int64) error {
+	for e, err := range r.Scan(changeKey(chain.Revision()+1), changeKey(end+1), store.Ascending) {
 		if err != nil {
-			return nil, err
+			return err
 		}
-		c, err := decode(e.Value, next)
+		c, err := decode(e.Value, chain.Revision()+1)
 		if err == nil {
-			err = db.link(c, next, previous)
+			err = chain.Add(c)
 		}
 		if err == nil {
 			err = findable(r, c)
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
-		previous = c.GetHash()
-		next++
 	}
-	if next <= end {
-		return nil, &CorruptError{Revision: next, Problem: "is missing"}
-	}
-	return previous, nil
-}
-
-// link checks that a change is the one that belongs at a revision, after a hash.
-func (db *DB) link(c *journalv1.Change, revision int64, previous []byte) error {
-	switch {
-	case c.GetRevision() != revision:
-		return &CorruptError{Revision: revision, Problem: "is missing"}
-	case c.GetName() != db.changeName(revision):
-		return &CorruptError{Revision: revision, Problem: "does not have the name of its revision"}
-	case !bytes.Equal(c.GetPreviousHash(), previous):
-		return &CorruptError{Revision: revision, Problem: "does not follow the change before it"}
-	case !bytes.Equal(c.GetHash(), Hash(c)):
-		return &CorruptError{Revision: revision, Problem: "does not have the hash of its content"}
+	if chain.Revision() < end {
+		return &CorruptError{Revision: chain.Revision() + 1, Problem: "is missing"}
 	}
 	return nil
 }
 
-// findable checks that the last change that is kept of the resource is not one before this.
+// findable checks that the last change that is kept of the resource is not one before this, and that those who read by type
+// find it.
 func findable(r store.Reader, c *journalv1.Change) error {
 	at, err := r.Get([]byte(latestPrefix + c.GetResource()))
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -379,12 +417,13 @@ func findable(r store.Reader, c *journalv1.Change) error {
 	if revisionOf(at) < c.GetRevision() {
 		return &CorruptError{Revision: c.GetRevision(), Problem: "is not found as the last change of its resource"}
 	}
-	return nil
+	_, err = kindOf(r, c)
+	return err
 }
 
 // verifyHead holds the head against the change that it names, which must not be before the last one verified.
 func (db *DB) verifyHead(r store.Reader, last int64) error {
-	head, err := readHead(r)
+	head, err := db.readHead(r)
 	if err != nil {
 		return err
 	}
@@ -395,18 +434,43 @@ func (db *DB) verifyHead(r store.Reader, last int64) error {
 	if at == 0 {
 		return nil
 	}
-	c, err := get(r, at)
+	c, err := find(r, "", at)
+	var gone *PrunedError
+	if errors.As(err, &gone) { // everything was archived
+		return db.verifyBegin(r, head)
+	}
 	if err != nil {
 		return err
 	}
-	if want := db.headAt(at, c.GetHash(), c.GetCommitTime()); !proto.Equal(head, want) {
+	head.HashAlgorithm = storedAs(head.GetHashAlgorithm())
+	if want := db.headAt(head.GetHashAlgorithm(), at, c.GetHash(), c.GetCommitTime()); !proto.Equal(head, want) {
 		return &CorruptError{Revision: at, Problem: "is not what the head says"}
 	}
 	return nil
 }
 
-func (db *DB) headAt(revision int64, hash []byte, at *timestamppb.Timestamp) *journalv1.Head {
-	return &journalv1.Head{Name: "journals/" + db.service, Revision: revision, Hash: hash, CommitTime: at}
+// verifyBegin holds the head of a journal of which every change was archived against where it goes on.
+func (db *DB) verifyBegin(r store.Reader, head *journalv1.Head) error {
+	point, err := readPruned(r)
+	if err != nil {
+		return err
+	}
+	if head.GetName() != db.name() || point.GetRevision() != head.GetRevision() || !bytes.Equal(point.GetHash(), head.GetHash()) {
+		return &CorruptError{Revision: head.GetRevision(), Problem: "is not what the head says"}
+	}
+	return nil
+}
+
+func (db *DB) headAt(a Algorithm, revision int64, hash []byte, at *timestamppb.Timestamp) *journalv1.Head {
+	return &journalv1.Head{Name: db.name(), Revision: revision, Hash: hash, CommitTime: at, HashAlgorithm: storedAs(a)}
+}
+
+// storedAs is how a head keeps the algorithm: see readHead.
+func storedAs(a Algorithm) Algorithm {
+	if a == SHA256 {
+		return journalv1.HashAlgorithm_HASH_ALGORITHM_UNSPECIFIED
+	}
+	return a
 }
 
 // get reads a change that has to be there.

@@ -430,7 +430,7 @@ func TestFlippedBits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := head + 2 + 1; len(records) != want { // changes, latest changes, head
+	if want := 2*head + 2 + 1; len(records) != want { // changes, each under its type, latest changes, head
 		t.Fatalf("%d records, want %d", len(records), want)
 	}
 	for _, key := range slices.Sorted(maps.Keys(records)) {

@@ -2,100 +2,140 @@ package notice_test
 
 import (
 	"context"
-	"slices"
+	"errors"
+	"fmt"
 	"testing"
+	"time"
 
 	"google.golang.org/genproto/googleapis/type/date"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/anypb"
 
+	"github.com/yizhen/yizhen/pkg/authn"
 	"github.com/yizhen/yizhen/pkg/civil"
+	"github.com/yizhen/yizhen/pkg/clock"
 	"github.com/yizhen/yizhen/pkg/fault"
+	"github.com/yizhen/yizhen/pkg/journal"
 	"github.com/yizhen/yizhen/pkg/notice"
+	"github.com/yizhen/yizhen/pkg/rpc/rpctest"
+	"github.com/yizhen/yizhen/pkg/store"
 	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
 	townv1 "github.com/yizhen/yizhen/proto/yizhen/town/v1"
 	typev1 "github.com/yizhen/yizhen/proto/yizhen/type/v1"
 )
 
 func TestDays(t *testing.T) {
-	for asked, want := range map[int32]int{0: 5, 5: 5, 6: 6, 60: 60} {
-		if days, err := notice.Days(asked); days != want || err != nil {
-			t.Errorf("%d asked: %d, %v", asked, days, err)
+	for asked, want := range map[int32]int{0: notice.MinDays, notice.MinDays: notice.MinDays, 20: 20} {
+		if got, err := notice.Days(asked); err != nil || got != want {
+			t.Errorf("Days(%d) = %d, %v, want %d", asked, got, err, want)
 		}
 	}
-	for _, asked := range []int32{1, 4} {
+	for _, asked := range []int32{-1, 1, notice.MinDays - 1} {
 		if _, err := notice.Days(asked); !fault.Is(err, typev1.Reason_REASON_NOTICE_TOO_SHORT) {
-			t.Errorf("%d asked: %v", asked, err)
+			t.Errorf("Days(%d) is answered with %v", asked, err)
 		}
 	}
 }
 
-// town is a town registry's journal that knows some calendars and counts how often it is asked.
-type town struct {
-	journalv1.JournalClient
-	calendars []*townv1.HolidayCalendar
-	down      bool
-	asked     []string
+// The National Day of 2023, as the State Council set it: eight days off, and two days of the week-end after them worked.
+func nationalDay() *townv1.HolidayCalendar {
+	c := &townv1.HolidayCalendar{MakeUpWorkdays: []*date.Date{civil.New(2023, 10, 7), civil.New(2023, 10, 8)}}
+	for d := civil.New(2023, 9, 29); civil.Compare(d, civil.New(2023, 10, 6)) <= 0; d = civil.AddDays(d, 1) {
+		c.Holidays = append(c.Holidays, d)
+	}
+	return c
 }
 
-func (t *town) GetLatestChange(_ context.Context, req *journalv1.GetLatestChangeRequest, _ ...grpc.CallOption) (*journalv1.Change, error) {
-	t.asked = append(t.asked, req.GetResource())
-	if t.down {
-		return nil, status.Error(codes.Unavailable, "nobody listens")
-	}
-	for i, c := range t.calendars {
-		if c.GetName() == req.GetResource() {
-			after, err := anypb.New(c)
-			return &journalv1.Change{Service: "town", Resource: c.GetName(), Revision: int64(i + 7), Hash: []byte{byte(i)}, After: after}, err
+func TestLastDay(t *testing.T) {
+	asked := map[int32]int{}
+	holidays := func(year int32) (notice.Holidays, error) {
+		asked[year]++
+		switch year {
+		case 2023:
+			return nationalDay(), nil
+		case 2024:
+			return &townv1.HolidayCalendar{Holidays: []*date.Date{civil.New(2024, 1, 1)}}, nil
 		}
+		return nil, store.ErrNotFound
 	}
-	return nil, fault.NotFound(req.GetResource())
-}
-
-func TestCount(t *testing.T) {
-	registry := &town{calendars: []*townv1.HolidayCalendar{
-		{Name: "holidayCalendars/2023", Holidays: []*date.Date{civil.New(2023, 3, 6)}, MakeUpWorkdays: []*date.Date{civil.New(2023, 3, 11)}},
-		{Name: "holidayCalendars/2024", Holidays: []*date.Date{civil.New(2024, 1, 1)}},
-	}}
-	of2023 := &typev1.Evidence{Service: "town", Resource: "holidayCalendars/2023", Revision: 7, Hash: []byte{0}}
-	of2024 := &typev1.Evidence{Service: "town", Resource: "holidayCalendars/2024", Revision: 8, Hash: []byte{1}}
 	for _, c := range []struct {
 		shows       string
 		first, last *date.Date
-		days        int
-		by          []*typev1.Evidence
 	}{
-		{"a holiday is passed over", civil.New(2023, 3, 1), civil.New(2023, 3, 8), 5, []*typev1.Evidence{of2023}},
-		{"a Saturday that is worked counts", civil.New(2023, 3, 7), civil.New(2023, 3, 11), 5, []*typev1.Evidence{of2023}},
-		{"the last working day of a year needs no next one", civil.New(2023, 12, 25), civil.New(2023, 12, 29), 5, []*typev1.Evidence{of2023}},
-		{"a notice over the turn of the year", civil.New(2023, 12, 28), civil.New(2024, 1, 4), 5, []*typev1.Evidence{of2023, of2024}},
+		{"the first day counts", civil.New(2023, 3, 6), civil.New(2023, 3, 10)},
+		{"a week-end does not", civil.New(2023, 3, 8), civil.New(2023, 3, 14)},
+		{"a holiday does not, a make-up day does", civil.New(2023, 9, 27), civil.New(2023, 10, 9)},
+		{"it runs on into another year", civil.New(2023, 12, 28), civil.New(2024, 1, 4)},
 	} {
-		registry.asked = nil
-		p, err := notice.Count(t.Context(), registry, c.first, c.days)
-		if err != nil || civil.Compare(p.First, c.first) != 0 || civil.Compare(p.Last, c.last) != 0 ||
-			!slices.EqualFunc(p.Calendars, c.by, func(a, b *typev1.Evidence) bool { return proto.Equal(a, b) }) || len(registry.asked) != len(c.by) {
-			t.Errorf("%s: %v, %v; asked for %v", c.shows, p, err, registry.asked)
+		if got, err := notice.LastDay(c.first, 5, holidays); err != nil || civil.Compare(got, c.last) != 0 {
+			t.Errorf("%s: from %s on it ends on %v (%v), want %s", c.shows, civil.Text(c.first), got, err, civil.Text(c.last))
 		}
 	}
-	if _, err := notice.Count(t.Context(), registry, civil.New(2024, 12, 30), 5); !fault.Is(err, typev1.Reason_REASON_CALENDAR_NOT_LOADED) {
-		t.Errorf("into a year that is not loaded: %v", err)
+	if asked[2024] != 1 {
+		t.Errorf("the calendar of 2024 was asked for %d times, and one notice needs it", asked[2024])
 	}
-	registry.down = true
-	if _, err := notice.Count(t.Context(), registry, civil.New(2023, 3, 1), 5); !fault.Is(err, typev1.Reason_REASON_PEER_UNAVAILABLE) {
-		t.Errorf("without the registry: %v", err)
+	if _, err := notice.LastDay(civil.New(2024, 12, 30), 5, holidays); !fault.Is(err, typev1.Reason_REASON_CALENDAR_NOT_LOADED) {
+		t.Errorf("a notice into 2025, which is not loaded, is answered with %v", err)
+	}
+	broken := errors.New("disk on fire")
+	_, err := notice.LastDay(civil.New(2023, 3, 6), 5, func(int32) (notice.Holidays, error) { return nil, broken })
+	if !errors.Is(err, broken) {
+		t.Errorf("a calendar that cannot be read is answered with %v", err)
+	}
+}
+
+// TestCount reads the calendar from the journal of a served town registry, and keeps the proof of it.
+func TestCount(t *testing.T) {
+	db := rpctest.OpenDB(t, "town", clock.NewManual(time.Date(2023, 9, 1, 0, 0, 0, 0, time.UTC)))
+	calendars := store.NewTable[*townv1.HolidayCalendar]()
+	err := db.Update(t.Context(), journal.Origin{Actor: "test"}, func(tx *journal.Tx) error {
+		c := nationalDay()
+		c.Name = "holidayCalendars/2023"
+		return calendars.Create(tx, c)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := rpctest.Serve(t, db, func(grpc.ServiceRegistrar) {}, authn.Principal{Name: "fund", Division: "140500", Permissions: []string{"journal.*"}})
+	town := journalv1.NewJournalClient(s.As("fund"))
+
+	p, err := notice.Count(t.Context(), town, civil.New(2023, 9, 27), 5)
+	if err != nil || civil.Text(p.First) != "2023-09-27" || civil.Text(p.Last) != "2023-10-09" {
+		t.Fatalf("the notice runs %v (%v)", p, err)
+	}
+	head, err := db.Head(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("town holidayCalendars/2023 %d %x", head.GetRevision(), head.GetHash())
+	if len(p.Calendars) != 1 {
+		t.Fatalf("it was counted by %v", p.Calendars)
+	}
+	e := p.Calendars[0]
+	if got := fmt.Sprintf("%s %s %d %x", e.GetService(), e.GetResource(), e.GetRevision(), e.GetHash()); got != want {
+		t.Errorf("the proof is %s, want %s", got, want)
+	}
+
+	if _, err := notice.Count(t.Context(), town, civil.New(2024, 3, 6), 5); !fault.Is(err, typev1.Reason_REASON_CALENDAR_NOT_LOADED) {
+		t.Errorf("a year that is not loaded is answered with %v", err)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := notice.Count(gone, town, civil.New(2023, 9, 27), 5); status.Code(err) != codes.Unavailable {
+		t.Errorf("a registry that gives no answer is answered with %v", err)
 	}
 }
 
 func TestCheckOver(t *testing.T) {
-	last := civil.New(2023, 3, 8)
-	for day, over := range map[int]bool{7: false, 8: false, 9: true} {
-		today := civil.New(2023, 3, day)
-		err := notice.CheckOver("campaigns/2022", "conclude", last, today)
-		if notice.Over(last, today) != over || (err == nil) != over || !over && !fault.Is(err, typev1.Reason_REASON_NOTICE_RUNNING) {
-			t.Errorf("on the %dth: %v", day, err)
+	last := civil.New(2023, 3, 7)
+	if err := notice.CheckOver("towns/140525-casting", "designate", last, civil.New(2023, 3, 8)); err != nil {
+		t.Errorf("the day after: %v", err)
+	}
+	for _, today := range []*date.Date{last, civil.New(2023, 3, 6)} {
+		err := notice.CheckOver("towns/140525-casting", "designate", last, today)
+		if !fault.Is(err, typev1.Reason_REASON_NOTICE_RUNNING) || status.Code(err) != codes.FailedPrecondition {
+			t.Errorf("on %s: %v", civil.Text(today), err)
 		}
 	}
 }

@@ -1,141 +1,113 @@
 package record_test
 
 import (
-	"errors"
 	"testing"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	"google.golang.org/genproto/googleapis/type/date"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/yizhen/yizhen/pkg/authn"
+	"github.com/yizhen/yizhen/pkg/civil"
+	"github.com/yizhen/yizhen/pkg/clock"
+	"github.com/yizhen/yizhen/pkg/fault"
 	"github.com/yizhen/yizhen/pkg/journal"
 	"github.com/yizhen/yizhen/pkg/lifecycle"
 	"github.com/yizhen/yizhen/pkg/record"
+	"github.com/yizhen/yizhen/pkg/rpc/rpctest"
+	"github.com/yizhen/yizhen/pkg/store"
 	townv1 "github.com/yizhen/yizhen/proto/yizhen/town/v1"
 	typev1 "github.com/yizhen/yizhen/proto/yizhen/type/v1"
 )
 
-const designation = casting + "/designations/municipal"
-
+// life is a short one: a designation that is handed in and found fit.
 var life = lifecycle.Table[townv1.Designation_State]{
 	Resource: "designation",
 	Initial:  townv1.Designation_STATE_DRAFT,
 	Steps: []lifecycle.Step[townv1.Designation_State]{
 		{Verb: "submit", From: []townv1.Designation_State{townv1.Designation_STATE_DRAFT}, To: townv1.Designation_STATE_SUBMITTED},
+		{Verb: "recommend", From: []townv1.Designation_State{townv1.Designation_STATE_SUBMITTED}, To: townv1.Designation_STATE_RECOMMENDED},
 	},
 }
 
 func TestFollow(t *testing.T) {
-	b := setUp(t)
-	li := as("zezhou/li", "SubmitDesignation")
-	created, err := record.Do(li, b.db, &townv1.CreateDesignationRequest{}, func(tx *journal.Tx) (*townv1.Designation, error) {
-		return record.Create(tx, designations, &townv1.Designation{Name: designation, State: life.Initial})
+	const name = "towns/140525-casting/designations/municipal"
+	now := time.Date(2023, 3, 1, 1, 0, 0, 0, time.UTC)
+	db := rpctest.OpenDB(t, "town", clock.NewManual(now))
+	table := store.NewTable[*townv1.Designation]()
+	ctx := authn.NewContext(t.Context(), &authn.Principal{Name: "county/li"})
+	err := db.Update(ctx, journal.Origin{}, func(tx *journal.Tx) error {
+		_, err := record.Create(tx, table, &townv1.Designation{Name: name, State: life.Initial})
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	submit := func(verb string, issued *date.Date, more func(*journal.Tx, *townv1.Designation) error) (*townv1.Designation, error) {
-		req := &townv1.SubmitDesignationRequest{Name: designation, Reason: "complete", Documents: []*typev1.Document{{Title: "minutes", IssueDate: issued}}}
-		return record.Follow(li, b.db, designations, req, life, verb, more)
-	}
-	_, err = submit("warn", nil, nil)
-	expectFault(t, err, codes.FailedPrecondition, typev1.Reason_REASON_TRANSITION_NOT_PERMITTED)
-	_, err = submit("submit", &date.Date{Year: 2023, Month: 2, Day: 29}, nil)
-	expectFault(t, err, codes.InvalidArgument, typev1.Reason_REASON_INVALID_FIELD)
-	refusal := record.NotEditable(designation, townv1.Designation_STATE_SUBMITTED)
-	_, err = submit("submit", nil, func(*journal.Tx, *townv1.Designation) error { return refusal })
-	expectFault(t, err, codes.FailedPrecondition, typev1.Reason_REASON_NOT_EDITABLE)
-	stored, err := record.Get(li, b.db, designations, designation)
-	if err != nil {
-		t.Fatal(err)
-	}
-	expectEqual(t, stored, created)
 
-	submitted, err := submit("submit", &date.Date{Year: 2024, Month: 2, Day: 29}, func(_ *journal.Tx, d *townv1.Designation) error {
-		if d.GetState() != townv1.Designation_STATE_SUBMITTED {
-			t.Errorf("more sees %v", d.GetState())
-		}
-		d.DocumentNumber = "1"
+	req := &townv1.SubmitDesignationRequest{Name: name, Reason: "ready"}
+	var saw townv1.Designation_State
+	d, err := record.Follow(ctx, db, table, req, life, "submit", func(_ *journal.Tx, d *townv1.Designation) error {
+		saw = d.GetState()
+		d.Statement = "more"
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
+	if err != nil || d.GetState() != townv1.Designation_STATE_SUBMITTED || d.GetStatement() != "more" {
+		t.Fatalf("the step leads to %v (%v)", d, err)
 	}
-	taken := submitted.GetDecisions()
-	if submitted.GetState() != townv1.Designation_STATE_SUBMITTED || submitted.GetDocumentNumber() != "1" || len(taken) != 1 ||
-		taken[0].GetVerb() != "submit" || taken[0].GetPrincipal() != "zezhou/li" || taken[0].GetReason() != "complete" || len(taken[0].GetDocuments()) != 1 {
-		t.Errorf("submitted: %v", submitted)
+	if saw != townv1.Designation_STATE_SUBMITTED {
+		t.Errorf("what more there is to the step sees the state %v", saw)
+	}
+	if got := d.GetDecisions(); len(got) != 1 || got[0].GetVerb() != "submit" || got[0].GetPrincipal() != "county/li" ||
+		got[0].GetReason() != "ready" || !got[0].GetDecideTime().AsTime().Equal(now) {
+		t.Errorf("the record of the step is %v", got)
+	}
+
+	_, err = record.Follow(ctx, db, table, req, life, "submit", nil)
+	if !fault.Is(err, typev1.Reason_REASON_TRANSITION_NOT_PERMITTED) || status.Code(err) != codes.FailedPrecondition {
+		t.Errorf("a step that the state does not permit is answered with %v", err)
+	}
+	req.Documents = []*typev1.Document{{Title: "minutes", IssueDate: civil.New(2023, 3, 1)}, {Title: "letter"}}
+	req.Documents[1].IssueDate = civil.New(2023, 3, 1)
+	req.Documents[1].IssueDate.Month = 13
+	_, err = record.Follow(ctx, db, table, req, life, "recommend", nil)
+	if !fault.Is(err, typev1.Reason_REASON_INVALID_FIELD) {
+		t.Errorf("a document of the 13th month is answered with %v", err)
+	}
+	stored, err := record.Get(ctx, db, table, name)
+	if err != nil || stored.GetEtag() != d.GetEtag() {
+		t.Errorf("refused steps left %v (%v)", stored, err)
 	}
 }
 
-func TestAsk(t *testing.T) {
-	b := setUp(t)
-	li := as("zezhou/li", "UpdateTown")
-	asked := 0
-	ask := func(id, title string) (string, error) {
-		req := &townv1.UpdateTownRequest{Town: &townv1.Town{Name: casting, TitleZh: title}, RequestId: id}
-		return record.Ask(li, b.db, req, func() (string, error) {
-			asked++
-			return "word", nil
-		})
-	}
-	for n, id := range []string{"", "", "r-1", "r-1"} {
-		if word, err := ask(id, "陶瓷"); word != "word" || err != nil || asked != n+1 {
-			t.Errorf("of %q that was not carried out: %q, %v, asked %d times", id, word, err, asked)
-		}
-	}
-	if _, _, err := b.retitle(li, "r-1", "陶瓷"); err != nil {
-		t.Fatal(err)
-	}
-	for _, title := range []string{"陶瓷", "铸造"} { // that the id is used for another request is for Do to say
-		if word, err := ask("r-1", title); word != "" || err != nil || asked != 4 {
-			t.Errorf("of one that was carried out: %q, %v, asked %d times", word, err, asked)
-		}
-	}
-	down := errors.New("down")
-	req := &townv1.UpdateTownRequest{Town: &townv1.Town{Name: casting}, RequestId: "r-2"}
-	if _, err := record.Ask(li, b.db, req, func() (string, error) { return "", down }); !errors.Is(err, down) {
-		t.Errorf("told %v", err)
-	}
-}
-
-func TestChecks(t *testing.T) {
-	for _, c := range []struct {
-		shows  string
-		err    error
-		reason typev1.Reason
-		rule   string
-	}{
-		{"no date", record.CheckDate("d", nil), 0, ""},
-		{"half a date", record.CheckDate("d", &date.Date{Year: 2023}), typev1.Reason_REASON_INVALID_FIELD, ""},
-		{"the same division", record.CheckDivision("town", casting, "140525-line"), 0, ""},
-		{"another division", record.CheckDivision("town", casting, "140581-line"), typev1.Reason_REASON_DIVISION_MISMATCH, ""},
-		{"no credit code", record.CheckCreditCode("code", ""), 0, ""},
-		{"the published example", record.CheckCreditCode("code", "91350100M000100Y43"), 0, ""},
-		{"the check of the organisation", record.CheckCreditCode("code", "91350100M000100Y53"), typev1.Reason_REASON_CREDIT_CODE_INVALID, "organisation_check"},
-		{"the check of the whole", record.CheckCreditCode("code", "91350100M000100Y44"), typev1.Reason_REASON_CREDIT_CODE_INVALID, "check"},
-		{"a letter that no code has", record.CheckCreditCode("code", "91350100M000100I43"), typev1.Reason_REASON_CREDIT_CODE_INVALID, "form"},
-	} {
-		if c.reason == 0 {
-			if c.err != nil {
-				t.Errorf("%s: %v", c.shows, c.err)
-			}
-			continue
-		}
-		expectFault(t, c.err, codes.InvalidArgument, c.reason)
-		if c.rule != "" && ruleOf(c.err) != c.rule {
-			t.Errorf("%s: the rule is %q", c.shows, ruleOf(c.err))
-		}
-	}
-}
-
-// ruleOf returns the metadata `rule` of a refusal.
+// ruleOf returns the rule that a fault says is broken.
 func ruleOf(err error) string {
-	for _, d := range status.Convert(err).Details() {
-		if info, ok := d.(*errdetails.ErrorInfo); ok {
+	for _, detail := range status.Convert(err).Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok {
 			return info.GetMetadata()["rule"]
 		}
 	}
 	return ""
+}
+
+func TestCheckCreditCodeNamesTheRule(t *testing.T) {
+	for code, rule := range map[string]string{
+		"":                   "",
+		"91350100M000100Y43": "",
+		"9135":               "form",
+		"91350100M000100Y4I": "form",
+		"91350100M000100Y53": "organisation_check",
+		"91350100M000100Y44": "check",
+	} {
+		err := record.CheckCreditCode("enterprise_code", code)
+		if rule == "" {
+			if err != nil {
+				t.Errorf("%q is refused: %v", code, err)
+			}
+			continue
+		}
+		if !fault.Is(err, typev1.Reason_REASON_CREDIT_CODE_INVALID) || ruleOf(err) != rule {
+			t.Errorf("%q is answered with %v, want the rule %s", code, err, rule)
+		}
+	}
 }

@@ -12,6 +12,7 @@ import (
 var rulesZH = map[string]string{
 	"required":     "必须填写",
 	"pattern":      "须符合格式 %v",
+	"len":          "须为 %v 个字符",
 	"min_len":      "至少 %v 个字符",
 	"max_len":      "至多 %v 个字符",
 	"gte":          "不得小于 %v",

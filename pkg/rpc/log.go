@@ -89,6 +89,18 @@ func (s *streamWithContext) Context() context.Context { return s.ctx }
 // line.
 func (l *log) end(ctx context.Context, c *call, err error) error {
 	seen := visible(err)
+	level := slog.LevelDebug
+	switch {
+	case status.Code(seen) == codes.Internal, status.Code(seen) == codes.DataLoss, errors.Is(err, store.ErrFull):
+		level = slog.LevelError
+	case seen != nil:
+		level = slog.LevelInfo
+	case strings.HasPrefix(c.method, "/grpc."):
+		return nil
+	}
+	if !l.logger.Enabled(ctx, level) {
+		return seen
+	}
 	fields := []slog.Attr{
 		slog.String(FieldMethod, c.method),
 		slog.String(FieldPrincipal, c.principal),
@@ -100,15 +112,6 @@ func (l *log) end(ctx context.Context, c *call, err error) error {
 	}
 	if reason := fault.ReasonOf(seen); reason != "" {
 		fields = append(fields, slog.String(FieldReason, reason))
-	}
-	level := slog.LevelDebug
-	switch {
-	case status.Code(seen) == codes.Internal, status.Code(seen) == codes.DataLoss, errors.Is(err, store.ErrFull):
-		level = slog.LevelError
-	case seen != nil:
-		level = slog.LevelInfo
-	case strings.HasPrefix(c.method, "/grpc."):
-		return nil
 	}
 	if err != nil {
 		fields = append(fields, slog.String(FieldError, err.Error()))
@@ -123,6 +126,9 @@ func (l *log) recovered(ctx context.Context, p any) error {
 	return errors.New("the call panicked")
 }
 
+// retryDelay is when a caller that found the store busy may try again: by then hundreds of batches were committed.
+const retryDelay = time.Second
+
 // visible returns the fault that a caller sees for an error. An error that nobody made a fault of is the server's own
 // and stays in the log.
 func visible(err error) error {
@@ -132,6 +138,20 @@ func visible(err error) error {
 	case errors.Is(err, store.ErrFull):
 		return fault.New(codes.ResourceExhausted, typev1.Reason_REASON_STORE_FULL,
 			"存储空间已满，未写入任何内容；请释放空间后重试", "the store has no room left, nothing was written: free some and try again")
+	case errors.Is(err, store.ErrBusy):
+		return fault.New(codes.ResourceExhausted, typev1.Reason_REASON_STORE_BUSY,
+			"等待写入的更改过多，未写入任何内容；请稍后重试", "too many changes wait to be written, and nothing was written: try again in a moment",
+			fault.RetryAfter(retryDelay))
+	case errors.Is(err, store.ErrTooLarge):
+		return fault.New(codes.ResourceExhausted, typev1.Reason_REASON_CHANGE_TOO_LARGE,
+			"一次写入的内容超出存储的上限，未写入任何内容；请减少一次处理的数量", "the change writes more than the store takes at once, and nothing was written: ask for less at once")
+	case errors.Is(err, store.ErrOutcomeUnknown):
+		return fault.New(codes.Unavailable, typev1.Reason_REASON_OUTCOME_UNKNOWN,
+			"无法确认是否已写入；请用同一 request_id 重试，不会重复执行",
+			"it is not known whether this was written: send it again with the same request_id, it is carried out once")
+	case errors.Is(err, store.ErrUnavailable):
+		return fault.New(codes.Unavailable, typev1.Reason_REASON_STORE_UNAVAILABLE,
+			"无法访问存储，未写入任何内容；请稍后重试", "the store is out of reach, nothing was written: try again later")
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return fault.FromContext(err)
 	}

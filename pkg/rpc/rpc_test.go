@@ -319,6 +319,8 @@ func TestErrorsOfHandlers(t *testing.T) {
 		{"a fault passes", fault.NotFound(casting), codes.NotFound, typev1.Reason_REASON_RESOURCE_NOT_FOUND},
 		{"a fault passes when wrapped", fmt.Errorf("town: %w", fault.NotFound(casting)), codes.NotFound, typev1.Reason_REASON_RESOURCE_NOT_FOUND},
 		{"a full store", fmt.Errorf("commit: %w", store.ErrFull), codes.ResourceExhausted, typev1.Reason_REASON_STORE_FULL},
+		{"a busy store", fmt.Errorf("commit: %w", store.ErrBusy), codes.ResourceExhausted, typev1.Reason_REASON_STORE_BUSY},
+		{"a change that is too large", fmt.Errorf("put: %w", store.ErrTooLarge), codes.ResourceExhausted, typev1.Reason_REASON_CHANGE_TOO_LARGE},
 		{"a deadline", context.DeadlineExceeded, codes.DeadlineExceeded, typev1.Reason_REASON_DEADLINE_EXCEEDED},
 		{"anything else is the server's own", errors.New("disk sda1 is on fire"), codes.Internal, typev1.Reason_REASON_INTERNAL},
 	} {

@@ -25,6 +25,11 @@ var (
 	ErrEmptyKey = errors.New("the key is empty")
 	// ErrTooLarge: a key or value, or all that a transaction writes, is larger than the engine takes. Nothing was written.
 	ErrTooLarge = errors.New("too large for the store")
+	// ErrUnavailable: the engine does not reach what it keeps the records in. Nothing was written, and it may be tried again.
+	ErrUnavailable = errors.New("store is unavailable")
+	// ErrOutcomeUnknown: the engine cannot tell whether the commit was made. Whoever gets it has to look, or to send again
+	// what does no harm if it is done already.
+	ErrOutcomeUnknown = errors.New("it is not known whether the commit was made")
 	// ErrClosed: the store was closed.
 	ErrClosed = errors.New("store is closed")
 )
@@ -46,12 +51,20 @@ type Store interface {
 	// but those on its Tx, and must set the results it leaves in captured variables anew on each call.
 	//
 	// A context that ends before the commit begins ends the transaction without effect. One that
-	// ends during the commit does not stop it, and Update says what came of it. When more updates
-	// wait than the engine lets wait, ErrBusy is the answer.
+	// ends during the commit does not stop it, and Update says what came of it; an engine that cannot
+	// find out answers ErrOutcomeUnknown. When more updates wait than the engine lets wait, ErrBusy is
+	// the answer.
 	Update(ctx context.Context, fn func(Tx) error) error
 
 	// Close waits for transactions under way and closes the store.
 	Close() error
+}
+
+// Notifier is a store that other processes write to as well, and that hears of it.
+type Notifier interface {
+	// Notify has fn called soon after each commit of others, and whenever one may have been missed. Calls do not overlap,
+	// and fn must not take long. Notify is called before the store is used.
+	Notify(fn func())
 }
 
 // Entry is a key with its value. Both are only valid within the transaction and must not be changed.

@@ -54,7 +54,7 @@ type Table[T Row] struct {
 func NewTable[T Row](indexes ...Index[T]) *Table[T] {
 	var zero T
 	kind := string(zero.ProtoReflect().Descriptor().Name())
-	return &Table[T]{kind: kind, prefix: []byte("row/" + kind + "/"), indexes: indexes}
+	return &Table[T]{kind: kind, prefix: []byte(rowPrefix + kind + "/"), indexes: indexes}
 }
 
 // Kind returns the name of the rows' message type.
@@ -192,7 +192,7 @@ func (t *Table[T]) entries(row T) [][]byte {
 }
 
 func (t *Table[T]) indexPrefix(index, value string) []byte {
-	return []byte("index/" + t.kind + "/" + index + "/" + value + "\x00")
+	return []byte(indexPrefix + t.kind + "/" + index + "/" + value + "\x00")
 }
 
 // Scan yields the rows whose names begin with prefix, in order, from the name start on.
@@ -234,7 +234,7 @@ func (t *Table[T]) ScanIndex(r Reader, index, value, start string) iter.Seq2[T, 
 // zeros.
 func (t *Table[T]) ScanIndexRange(r Reader, index, from, to string, order Order) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		prefix := []byte("index/" + t.kind + "/" + index + "/")
+		prefix := []byte(indexPrefix + t.kind + "/" + index + "/")
 		end := PrefixEnd(prefix)
 		if to != "" {
 			end = append(bytes.Clone(prefix), to...)

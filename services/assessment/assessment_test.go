@@ -72,7 +72,9 @@ func open(t testing.TB) *bureau {
 	c := clock.NewManual(time.Date(2023, 3, 1, 10, 0, 0, 0, civil.Zone))
 	p := newPeers(t, c)
 	db := rpctest.OpenDB(t, "assessment", c)
-	b := &bureau{t: t, clock: c, db: db, peers: p, srv: rpctest.Serve(t, db, assessment.New(db, p.serve()).Register,
+	s := assessment.New(db, p.serve())
+	rpctest.Replays(t, db, s.Schema())
+	b := &bureau{t: t, clock: c, db: db, peers: p, srv: rpctest.Serve(t, db, s.Register,
 		authn.Principal{Name: city, Division: "140500", Permissions: []string{"*"}},
 		authn.Principal{Name: zezhou, Division: "140525", Permissions: []string{"assessment.*"}},
 		authn.Principal{Name: gaoping, Division: "140581", Permissions: []string{"assessment.*"}},

@@ -3,11 +3,13 @@ package assessment
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
 	"github.com/yizhen/yizhen/pkg/authz"
 	"github.com/yizhen/yizhen/pkg/fault"
+	"github.com/yizhen/yizhen/pkg/journal"
 	"github.com/yizhen/yizhen/pkg/record"
 	"github.com/yizhen/yizhen/pkg/store"
 	assessmentv1 "github.com/yizhen/yizhen/proto/yizhen/assessment/v1"
@@ -146,13 +148,16 @@ func (s *Server) cardsOf(r store.Reader, campaign, scope string) ([]*assessmentv
 // pinnedSet reads the indicator set of a campaign as it stood at the collection, from the journal.
 func (s *Server) pinnedSet(ctx context.Context, c *assessmentv1.Campaign) (*assessmentv1.IndicatorSet, error) {
 	pin := c.GetIndicatorSetEvidence()
-	changes, _, err := s.db.Read(ctx, pin.GetRevision()-1, 1)
+	change, err := s.db.At(ctx, pin.GetResource(), pin.GetRevision())
+	if errors.As(err, new(*journal.CorruptError)) || errors.As(err, new(*journal.PrunedError)) {
+		return nil, pinBroken(pin)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if len(changes) != 1 || changes[0].GetResource() != pin.GetResource() || !bytes.Equal(changes[0].GetHash(), pin.GetHash()) {
+	if !bytes.Equal(change.GetHash(), pin.GetHash()) {
 		return nil, pinBroken(pin)
 	}
 	set := &assessmentv1.IndicatorSet{}
-	return set, changes[0].GetAfter().UnmarshalTo(set)
+	return set, change.GetAfter().UnmarshalTo(set)
 }

@@ -28,8 +28,9 @@ type Server struct {
 	// Unsafe, not Unimplemented: a method that the contract has and this package lacks does not compile.
 	assessmentv1.UnsafeAssessmentServer
 
-	db    *journal.DB
-	peers Peers
+	db     *journal.DB
+	schema *store.Schema
+	peers  Peers
 
 	sets       *store.Table[*assessmentv1.IndicatorSet]
 	campaigns  *store.Table[*assessmentv1.Campaign]
@@ -42,16 +43,21 @@ var _ assessmentv1.AssessmentServer = (*Server)(nil)
 
 // New returns a server that keeps its rows in db and reads facts from its peers.
 func New(db *journal.DB, peers Peers) *Server {
+	schema := store.NewSchema("assessment")
 	return &Server{
+		schema:     schema,
 		db:         db,
 		peers:      peers,
-		sets:       store.NewTable[*assessmentv1.IndicatorSet](),
-		campaigns:  store.NewTable[*assessmentv1.Campaign](),
-		scorecards: store.NewTable[*assessmentv1.Scorecard](),
-		appeals:    store.NewTable(appealsByCampaign),
-		goals:      store.NewTable[*assessmentv1.Goal](),
+		sets:       store.Declare[*assessmentv1.IndicatorSet](schema),
+		campaigns:  store.Declare[*assessmentv1.Campaign](schema),
+		scorecards: store.Declare[*assessmentv1.Scorecard](schema),
+		appeals:    store.Declare(schema, appealsByCampaign),
+		goals:      store.Declare[*assessmentv1.Goal](schema),
 	}
 }
 
 // Register adds the service to a gRPC server.
 func (s *Server) Register(r grpc.ServiceRegistrar) { assessmentv1.RegisterAssessmentServer(r, s) }
+
+// Schema returns what the service keeps in its store.
+func (s *Server) Schema() *store.Schema { return s.schema }

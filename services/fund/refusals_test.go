@@ -336,7 +336,10 @@ var refusals = []refusal{
 	{"transfer that the ledger has", codes.AlreadyExists, fundv1.Reason_REASON_TRANSFER_EXISTS, "transfer=reserve-140525-line-1",
 		func(w *world) func() error {
 			then := approve(0, func(*fundv1.Application) {})(w)
-			table := store.NewTable(store.Index[*fundv1.Transfer]{Name: "id", Keys: func(*fundv1.Transfer) []string { return []string{"reserve-140525-line-1"} }})
+			table := store.NewTable(
+				store.Index[*fundv1.Transfer]{Name: "id", Keys: func(*fundv1.Transfer) []string { return []string{"reserve-140525-line-1"} }},
+				store.Index[*fundv1.Transfer]{Name: "number", Keys: func(*fundv1.Transfer) []string { return []string{strings.Repeat("0", 19)} }},
+			)
 			must(0, w.db.Update(w.t.Context(), journal.Origin{}, func(tx *journal.Tx) error {
 				return table.Create(tx, &fundv1.Transfer{Name: "accounts/2023-equipment-available/transfers/reserve-140525-line-1"})
 			}))

@@ -17,7 +17,8 @@ type Server struct {
 	// Unsafe, not Unimplemented: a method that the contract has and this package lacks does not compile.
 	fundv1.UnsafeSpecialFundServer
 
-	db *journal.DB
+	db     *journal.DB
+	schema *store.Schema
 	// project is the journal of the project service, which proves that milestones were accepted.
 	project journalv1.JournalClient
 	// town is the journal of the town registry, which proves the holiday calendars that public notices are counted by.
@@ -40,21 +41,23 @@ var _ fundv1.SpecialFundServer = (*Server)(nil)
 
 // New returns a server that keeps its rows in db and asks the journals of the project service and the town registry.
 func New(db *journal.DB, project, town journalv1.JournalClient) *Server {
+	schema := store.NewSchema("fund")
 	return &Server{
+		schema:        schema,
 		db:            db,
 		project:       project,
 		town:          town,
-		budgets:       store.NewTable[*fundv1.Budget](),
-		lines:         store.NewTable[*fundv1.Line](),
-		calls:         store.NewTable[*fundv1.Call](),
-		applications:  store.NewTable(applicationsByEvidence, applicationsByPurpose, applicationsGranted),
-		awards:        store.NewTable[*fundv1.Award](),
-		tranches:      store.NewTable[*fundv1.Tranche](),
-		disbursements: store.NewTable(disbursementsBySendDate, disbursementsByReturnDate),
-		recoveries:    store.NewTable[*fundv1.Recovery](),
-		accounts:      store.NewTable[*fundv1.Account](),
-		transfers:     store.NewTable(transfersByID, transfersByNumber, transfersByAccount, transfersByReversed),
-		statements:    store.NewTable[*fundv1.Statement](),
+		budgets:       store.Declare[*fundv1.Budget](schema),
+		lines:         store.Declare[*fundv1.Line](schema),
+		calls:         store.Declare[*fundv1.Call](schema),
+		applications:  store.Declare(schema, applicationsByEvidence, applicationsByPurpose, applicationsGranted),
+		awards:        store.Declare[*fundv1.Award](schema),
+		tranches:      store.Declare[*fundv1.Tranche](schema),
+		disbursements: store.Declare(schema, disbursementsBySendDate, disbursementsByReturnDate),
+		recoveries:    store.Declare[*fundv1.Recovery](schema),
+		accounts:      store.Declare[*fundv1.Account](schema),
+		transfers:     store.Declare(schema, transfersByID, transfersByNumber, transfersByAccount, transfersByReversed),
+		statements:    store.Declare[*fundv1.Statement](schema),
 	}
 }
 
@@ -161,3 +164,6 @@ func recipient(a *fundv1.Application) string { return a.GetCall() + "#" + a.GetE
 
 // padded writes a number so that the order of texts is that of numbers.
 func padded(n int64) string { return fmt.Sprintf("%019d", n) }
+
+// Schema returns what the service keeps in its store.
+func (s *Server) Schema() *store.Schema { return s.schema }

@@ -64,6 +64,7 @@ type world struct {
 func newWorld(t testing.TB) *world {
 	w := &world{t: t, clock: clock.NewManual(day(firstDay))}
 	w.db = rpctest.OpenDB(t, "fund", w.clock)
+	rpctest.Replays(t, w.db, fund.New(w.db, nil, nil).Schema())
 
 	projects := rpctest.OpenDB(t, "project", w.clock)
 	table := store.NewTable[*projectv1.Milestone]()

@@ -78,7 +78,9 @@ func newWorld(t *testing.T) *world {
 		authn.Principal{Name: "service/project", Permissions: []string{"journal.changes.get"}, Division: "140500"})
 	line := &line{JournalClient: journalv1.NewJournalClient(registry.As("service/project"))}
 	db := rpctest.OpenDB(t, "project", c)
-	srv := rpctest.Serve(t, db, project.New(db, line).Register,
+	s := project.New(db, line)
+	rpctest.Replays(t, db, s.Schema())
+	srv := rpctest.Serve(t, db, s.Register,
 		authn.Principal{Name: zezhou, Permissions: []string{"project.*"}, Division: "140525"},
 		authn.Principal{Name: inspector, Permissions: []string{"project.*"}, Division: "140525"},
 		authn.Principal{Name: gaoping, Permissions: []string{"project.*"}, Division: "140581"},

@@ -15,7 +15,8 @@ type Server struct {
 	// Unsafe, not Unimplemented: a method that the contract has and this package lacks does not compile.
 	projectv1.UnsafeProjectTrackingServer
 
-	db *journal.DB
+	db     *journal.DB
+	schema *store.Schema
 	// town is the journal of the town registry, which says whether there is a town.
 	town journalv1.JournalClient
 	// editions are the thresholds of the lights, by the day from which they hold.
@@ -36,21 +37,26 @@ var _ projectv1.ProjectTrackingServer = (*Server)(nil)
 
 // New returns a server that keeps its rows in db and asks the town registry's journal for towns.
 func New(db *journal.DB, town journalv1.JournalClient) *Server {
+	schema := store.NewSchema("project")
 	return &Server{
+		schema:     schema,
 		db:         db,
 		town:       town,
 		editions:   lights.Editions(),
-		projects:   store.NewTable(projectsByCode),
-		totals:     store.NewTable[*projectv1.DivisionTotal](),
-		milestones: store.NewTable[*projectv1.Milestone](),
-		reports:    store.NewTable[*projectv1.ProgressReport](),
-		leads:      store.NewTable[*projectv1.Lead](),
-		quotas:     store.NewTable[*projectv1.FactorQuota](),
-		requests:   store.NewTable[*projectv1.FactorRequest](),
-		cases:      store.NewTable[*projectv1.Case](),
-		tasks:      store.NewTable[*projectv1.ActionTask](),
+		projects:   store.Declare(schema, projectsByCode),
+		totals:     store.Declare[*projectv1.DivisionTotal](schema),
+		milestones: store.Declare[*projectv1.Milestone](schema),
+		reports:    store.Declare[*projectv1.ProgressReport](schema),
+		leads:      store.Declare[*projectv1.Lead](schema),
+		quotas:     store.Declare[*projectv1.FactorQuota](schema),
+		requests:   store.Declare[*projectv1.FactorRequest](schema),
+		cases:      store.Declare[*projectv1.Case](schema),
+		tasks:      store.Declare[*projectv1.ActionTask](schema),
 	}
 }
 
 // Register adds the service to a gRPC server.
 func (s *Server) Register(r grpc.ServiceRegistrar) { projectv1.RegisterProjectTrackingServer(r, s) }
+
+// Schema returns what the service keeps in its store.
+func (s *Server) Schema() *store.Schema { return s.schema }

@@ -13,7 +13,8 @@ type Server struct {
 	// Unsafe, not Unimplemented: a method that the contract has and this package lacks does not compile.
 	townv1.UnsafeTownRegistryServer
 
-	db *journal.DB
+	db     *journal.DB
+	schema *store.Schema
 
 	towns        *store.Table[*townv1.Town]
 	designations *store.Table[*townv1.Designation]
@@ -31,20 +32,25 @@ var _ townv1.TownRegistryServer = (*Server)(nil)
 
 // New returns a server that keeps its rows in db.
 func New(db *journal.DB) *Server {
+	schema := store.NewSchema("town")
 	return &Server{
+		schema:       schema,
 		db:           db,
-		towns:        store.NewTable[*townv1.Town](),
-		designations: store.NewTable(designationsByBatch),
-		enterprises:  store.NewTable[*townv1.Enterprise](),
-		reports:      store.NewTable[*townv1.Report](),
-		totals:       store.NewTable[*townv1.Total](),
-		assets:       store.NewTable[*townv1.Asset](),
-		policies:     store.NewTable[*townv1.Policy](),
-		batches:      store.NewTable[*townv1.Batch](),
-		divisions:    store.NewTable[*townv1.Division](),
-		calendars:    store.NewTable[*townv1.HolidayCalendar](),
+		towns:        store.Declare[*townv1.Town](schema),
+		designations: store.Declare(schema, designationsByBatch),
+		enterprises:  store.Declare[*townv1.Enterprise](schema),
+		reports:      store.Declare[*townv1.Report](schema),
+		totals:       store.Declare[*townv1.Total](schema),
+		assets:       store.Declare[*townv1.Asset](schema),
+		policies:     store.Declare[*townv1.Policy](schema),
+		batches:      store.Declare[*townv1.Batch](schema),
+		divisions:    store.Declare[*townv1.Division](schema),
+		calendars:    store.Declare[*townv1.HolidayCalendar](schema),
 	}
 }
 
 // Register adds the service to a gRPC server.
 func (s *Server) Register(r grpc.ServiceRegistrar) { townv1.RegisterTownRegistryServer(r, s) }
+
+// Schema returns what the service keeps in its store.
+func (s *Server) Schema() *store.Schema { return s.schema }

@@ -49,7 +49,9 @@ func serve(t *testing.T) *registry {
 	t.Helper()
 	c := clock.NewManual(time.Date(2023, 1, 3, 10, 0, 0, 0, civil.Zone))
 	db := rpctest.OpenDB(t, "town", c)
-	r := &registry{t: t, clock: c, db: db, srv: rpctest.Serve(t, db, town.New(db).Register,
+	s := town.New(db)
+	rpctest.Replays(t, db, s.Schema())
+	r := &registry{t: t, clock: c, db: db, srv: rpctest.Serve(t, db, s.Register,
 		authn.Principal{Name: city, Division: "140500", Permissions: []string{"*"}},
 		authn.Principal{Name: zezhou, Division: "140525", Permissions: []string{"town.*"}},
 		authn.Principal{Name: gaoping, Division: "140581", Permissions: []string{"town.*"}},

@@ -16,7 +16,9 @@ import (
 	"github.com/yizhen/yizhen/pkg/authn"
 	"github.com/yizhen/yizhen/pkg/clock"
 	"github.com/yizhen/yizhen/pkg/journal"
+	"github.com/yizhen/yizhen/pkg/replay"
 	"github.com/yizhen/yizhen/pkg/rpc"
+	"github.com/yizhen/yizhen/pkg/store"
 	"github.com/yizhen/yizhen/pkg/store/bolt"
 )
 
@@ -34,6 +36,24 @@ func OpenDB(t testing.TB, service string, c clock.Clock) *journal.DB {
 		}
 	})
 	return db
+}
+
+// Replays has a test end with the proof that the tables are what the journal makes, whatever the test did to them.
+func Replays(t testing.TB, db *journal.DB, schema *store.Schema) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "replayed.db")
+	t.Cleanup(func() {
+		scratch, err := bolt.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := replay.Check(context.Background(), db, schema, scratch, nil); err != nil {
+			t.Errorf("replay: %v", err)
+		}
+		if err := scratch.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // Server is a service that is being served.

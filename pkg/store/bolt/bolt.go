@@ -70,7 +70,7 @@ func (s *Store) View(ctx context.Context, fn func(store.Reader) error) error {
 
 // Update implements store.Store. Updates that wait at the same time share one commit.
 func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
-	return translate(s.commits.update(ctx, fn))
+	return translate(s.commits.queue.Do(ctx, fn))
 }
 
 // Close implements store.Store.

@@ -40,6 +40,10 @@ func Run(t *testing.T, open func(testing.TB) store.Store) {
 		{"a context that ends before the commit leaves nothing", contextEndsDuring},
 		{"increments by many goroutines add up", increments},
 		{"readers beside writers see no half of a commit", noHalves},
+		{"transactions that read what the other writes do not both win", writeSkew},
+		{"transactions that count what they add to keep to the number", phantoms},
+		{"a context that ends at any moment leaves no doubt that is not told", outcomes},
+		{"there is an order of transactions that explains all answers", history},
 		{"a closed store says so", closed},
 	}
 	for _, c := range cases {
@@ -514,10 +518,11 @@ func asMap(t *rapid.T, s store.Store) {
 	bounds := rapid.SliceOfN(rapid.ByteRange(0xfd, 0xff), 0, 4)
 	committed := map[string]string{}
 	for range rapid.IntRange(1, 5).Draw(t, "transactions") {
-		model := maps.Clone(committed)
+		var model map[string]string
 		undo := rapid.Bool().Draw(t, "undo")
 		steps := rapid.IntRange(0, 12).Draw(t, "steps")
 		err := s.Update(context.Background(), func(tx store.Tx) error {
+			model = maps.Clone(committed) // it may run again
 			for range steps {
 				if err := step(t, tx, model, keys, bounds); err != nil {
 					return err

@@ -29,6 +29,113 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// How the hashes of a journal are computed. It is chosen when a journal is begun, and holds for all of it.
+type HashAlgorithm int32
+
+const (
+	// Not used.
+	HashAlgorithm_HASH_ALGORITHM_UNSPECIFIED HashAlgorithm = 0
+	// SHA-256 (FIPS 180-4).
+	HashAlgorithm_HASH_ALGORITHM_SHA256 HashAlgorithm = 1
+	// SM3 (GB/T 32905-2016).
+	HashAlgorithm_HASH_ALGORITHM_SM3 HashAlgorithm = 2
+)
+
+// Enum value maps for HashAlgorithm.
+var (
+	HashAlgorithm_name = map[int32]string{
+		0: "HASH_ALGORITHM_UNSPECIFIED",
+		1: "HASH_ALGORITHM_SHA256",
+		2: "HASH_ALGORITHM_SM3",
+	}
+	HashAlgorithm_value = map[string]int32{
+		"HASH_ALGORITHM_UNSPECIFIED": 0,
+		"HASH_ALGORITHM_SHA256":      1,
+		"HASH_ALGORITHM_SM3":         2,
+	}
+)
+
+func (x HashAlgorithm) Enum() *HashAlgorithm {
+	p := new(HashAlgorithm)
+	*p = x
+	return p
+}
+
+func (x HashAlgorithm) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (HashAlgorithm) Descriptor() protoreflect.EnumDescriptor {
+	return file_yizhen_journal_v1_journal_proto_enumTypes[0].Descriptor()
+}
+
+func (HashAlgorithm) Type() protoreflect.EnumType {
+	return &file_yizhen_journal_v1_journal_proto_enumTypes[0]
+}
+
+func (x HashAlgorithm) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use HashAlgorithm.Descriptor instead.
+func (HashAlgorithm) EnumDescriptor() ([]byte, []int) {
+	return file_yizhen_journal_v1_journal_proto_rawDescGZIP(), []int{0}
+}
+
+// How a checkpoint is signed.
+type SignatureAlgorithm int32
+
+const (
+	// Not used.
+	SignatureAlgorithm_SIGNATURE_ALGORITHM_UNSPECIFIED SignatureAlgorithm = 0
+	// Ed25519 (RFC 8032), 64 bytes.
+	SignatureAlgorithm_SIGNATURE_ALGORITHM_ED25519 SignatureAlgorithm = 1
+	// SM2 with SM3 (GB/T 32918.2-2016), for the user id `1234567812345678`, as the ASN.1 DER sequence of r
+	// and s (GB/T 35276-2017).
+	SignatureAlgorithm_SIGNATURE_ALGORITHM_SM2 SignatureAlgorithm = 2
+)
+
+// Enum value maps for SignatureAlgorithm.
+var (
+	SignatureAlgorithm_name = map[int32]string{
+		0: "SIGNATURE_ALGORITHM_UNSPECIFIED",
+		1: "SIGNATURE_ALGORITHM_ED25519",
+		2: "SIGNATURE_ALGORITHM_SM2",
+	}
+	SignatureAlgorithm_value = map[string]int32{
+		"SIGNATURE_ALGORITHM_UNSPECIFIED": 0,
+		"SIGNATURE_ALGORITHM_ED25519":     1,
+		"SIGNATURE_ALGORITHM_SM2":         2,
+	}
+)
+
+func (x SignatureAlgorithm) Enum() *SignatureAlgorithm {
+	p := new(SignatureAlgorithm)
+	*p = x
+	return p
+}
+
+func (x SignatureAlgorithm) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SignatureAlgorithm) Descriptor() protoreflect.EnumDescriptor {
+	return file_yizhen_journal_v1_journal_proto_enumTypes[1].Descriptor()
+}
+
+func (SignatureAlgorithm) Type() protoreflect.EnumType {
+	return &file_yizhen_journal_v1_journal_proto_enumTypes[1]
+}
+
+func (x SignatureAlgorithm) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SignatureAlgorithm.Descriptor instead.
+func (SignatureAlgorithm) EnumDescriptor() ([]byte, []int) {
+	return file_yizhen_journal_v1_journal_proto_rawDescGZIP(), []int{1}
+}
+
 // What was done to the resource.
 type Change_Type int32
 
@@ -70,11 +177,11 @@ func (x Change_Type) String() string {
 }
 
 func (Change_Type) Descriptor() protoreflect.EnumDescriptor {
-	return file_yizhen_journal_v1_journal_proto_enumTypes[0].Descriptor()
+	return file_yizhen_journal_v1_journal_proto_enumTypes[2].Descriptor()
 }
 
 func (Change_Type) Type() protoreflect.EnumType {
-	return &file_yizhen_journal_v1_journal_proto_enumTypes[0]
+	return &file_yizhen_journal_v1_journal_proto_enumTypes[2]
 }
 
 func (x Change_Type) Number() protoreflect.EnumNumber {
@@ -113,7 +220,7 @@ type Change struct {
 	BeforeDigest []byte `protobuf:"bytes,11,opt,name=before_digest,json=beforeDigest,proto3" json:"before_digest,omitempty"`
 	// The resource after the change, as stored; absent if it was deleted.
 	After *anypb.Any `protobuf:"bytes,12,opt,name=after,proto3" json:"after,omitempty"`
-	// The hash of the change before this one; 32 zero bytes for the first.
+	// The hash of the change before this one; 32 zero bytes for the first of the journal.
 	PreviousHash []byte `protobuf:"bytes,13,opt,name=previous_hash,json=previousHash,proto3" json:"previous_hash,omitempty"`
 	// The hash of this change, computed as the service's comment says.
 	Hash          []byte `protobuf:"bytes,14,opt,name=hash,proto3" json:"hash,omitempty"`
@@ -259,7 +366,11 @@ type Head struct {
 	// The hash of the newest change; 32 zero bytes for a journal without changes.
 	Hash []byte `protobuf:"bytes,3,opt,name=hash,proto3" json:"hash,omitempty"`
 	// When the newest change was committed; absent for a journal without changes.
-	CommitTime    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=commit_time,json=commitTime,proto3" json:"commit_time,omitempty"`
+	CommitTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=commit_time,json=commitTime,proto3" json:"commit_time,omitempty"`
+	// How the hashes of this journal are computed.
+	HashAlgorithm HashAlgorithm `protobuf:"varint,5,opt,name=hash_algorithm,json=hashAlgorithm,proto3,enum=yizhen.journal.v1.HashAlgorithm" json:"hash_algorithm,omitempty"`
+	// The first revision that can be read here; those before it are in archive files. 1 if none are.
+	FirstRevision int64 `protobuf:"varint,6,opt,name=first_revision,json=firstRevision,proto3" json:"first_revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -322,6 +433,142 @@ func (x *Head) GetCommitTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Head) GetHashAlgorithm() HashAlgorithm {
+	if x != nil {
+		return x.HashAlgorithm
+	}
+	return HashAlgorithm_HASH_ALGORITHM_UNSPECIFIED
+}
+
+func (x *Head) GetFirstRevision() int64 {
+	if x != nil {
+		return x.FirstRevision
+	}
+	return 0
+}
+
+// Checkpoint is a point of a journal with a signature. Whoever has one can prove later that the journal up to
+// there was not altered, and that nothing was cut off before it.
+//
+// What is signed is this text, each line ended by a line feed:
+//
+//	yizhen checkpoint 1
+//	journals/town
+//	17
+//	sha256:3838b97246985ef48434e6c370c340558f2ef2dfc173101e686a042665a5f88d
+//	2023-03-01T01:00:00.000000000Z
+//
+// the name of the journal, the revision, the hash algorithm (`sha256` or `sm3`) with the hash in lower-case
+// hexadecimal, and the commit time in UTC with nine digits after the point.
+type Checkpoint struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the checkpoint, with the revision, for example `journals/town/checkpoints/17`.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The revision, which is the last of a commit.
+	Revision int64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	// The hash of the change of that revision.
+	Hash []byte `protobuf:"bytes,3,opt,name=hash,proto3" json:"hash,omitempty"`
+	// How the hash was computed.
+	HashAlgorithm HashAlgorithm `protobuf:"varint,4,opt,name=hash_algorithm,json=hashAlgorithm,proto3,enum=yizhen.journal.v1.HashAlgorithm" json:"hash_algorithm,omitempty"`
+	// When the change of that revision was committed.
+	CommitTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=commit_time,json=commitTime,proto3" json:"commit_time,omitempty"`
+	// How it is signed.
+	SignatureAlgorithm SignatureAlgorithm `protobuf:"varint,6,opt,name=signature_algorithm,json=signatureAlgorithm,proto3,enum=yizhen.journal.v1.SignatureAlgorithm" json:"signature_algorithm,omitempty"`
+	// Which key signed it: the first 16 hexadecimal digits of the SHA-256 of the public key (SubjectPublicKeyInfo,
+	// in DER).
+	KeyId string `protobuf:"bytes,7,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	// The signature.
+	Signature     []byte `protobuf:"bytes,8,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Checkpoint) Reset() {
+	*x = Checkpoint{}
+	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Checkpoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Checkpoint) ProtoMessage() {}
+
+func (x *Checkpoint) ProtoReflect() protoreflect.Message {
+	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
+func (*Checkpoint) Descriptor() ([]byte, []int) {
+	return file_yizhen_journal_v1_journal_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Checkpoint) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Checkpoint) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *Checkpoint) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *Checkpoint) GetHashAlgorithm() HashAlgorithm {
+	if x != nil {
+		return x.HashAlgorithm
+	}
+	return HashAlgorithm_HASH_ALGORITHM_UNSPECIFIED
+}
+
+func (x *Checkpoint) GetCommitTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CommitTime
+	}
+	return nil
+}
+
+func (x *Checkpoint) GetSignatureAlgorithm() SignatureAlgorithm {
+	if x != nil {
+		return x.SignatureAlgorithm
+	}
+	return SignatureAlgorithm_SIGNATURE_ALGORITHM_UNSPECIFIED
+}
+
+func (x *Checkpoint) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+func (x *Checkpoint) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
 // Request of ListChanges.
 type ListChangesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -331,15 +578,21 @@ type ListChangesRequest struct {
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The token of the page, from the answer before.
 	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	// Only changes after this revision.
+	// Only changes after this revision. 0 begins at the beginning.
 	AfterRevision int64 `protobuf:"varint,4,opt,name=after_revision,json=afterRevision,proto3" json:"after_revision,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Only changes of resources of these types, as the names of their messages: `Town`, `Report`. Up to 32. A
+	// type that the service does not have matches nothing.
+	ResourceTypes []string `protobuf:"bytes,5,rep,name=resource_types,json=resourceTypes,proto3" json:"resource_types,omitempty"`
+	// Only changes of resources whose names begin with this: `towns/140525` for the towns of Zezhou and all that
+	// is below them.
+	ResourcePrefix string `protobuf:"bytes,6,opt,name=resource_prefix,json=resourcePrefix,proto3" json:"resource_prefix,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ListChangesRequest) Reset() {
 	*x = ListChangesRequest{}
-	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[2]
+	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -351,7 +604,7 @@ func (x *ListChangesRequest) String() string {
 func (*ListChangesRequest) ProtoMessage() {}
 
 func (x *ListChangesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[2]
+	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -364,7 +617,7 @@ func (x *ListChangesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChangesRequest.ProtoReflect.Descriptor instead.
 func (*ListChangesRequest) Descriptor() ([]byte, []int) {
-	return file_yizhen_journal_v1_journal_proto_rawDescGZIP(), []int{2}
+	return file_yizhen_journal_v1_journal_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ListChangesRequest) GetParent() string {
@@ -395,6 +648,20 @@ func (x *ListChangesRequest) GetAfterRevision() int64 {
 	return 0
 }
 
+func (x *ListChangesRequest) GetResourceTypes() []string {
+	if x != nil {
+		return x.ResourceTypes
+	}
+	return nil
+}
+
+func (x *ListChangesRequest) GetResourcePrefix() string {
+	if x != nil {
+		return x.ResourcePrefix
+	}
+	return ""
+}
+
 // Answer of ListChanges.
 type ListChangesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -402,13 +669,16 @@ type ListChangesResponse struct {
 	Changes []*Change `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
 	// The token of the next page; empty on the last.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// Everything up to this revision that was asked for is in this answer and the pages before it. A reader
+	// of some resources may go on after it.
+	ReadRevision  int64 `protobuf:"varint,3,opt,name=read_revision,json=readRevision,proto3" json:"read_revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListChangesResponse) Reset() {
 	*x = ListChangesResponse{}
-	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[3]
+	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -420,7 +690,7 @@ func (x *ListChangesResponse) String() string {
 func (*ListChangesResponse) ProtoMessage() {}
 
 func (x *ListChangesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[3]
+	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -433,7 +703,7 @@ func (x *ListChangesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChangesResponse.ProtoReflect.Descriptor instead.
 func (*ListChangesResponse) Descriptor() ([]byte, []int) {
-	return file_yizhen_journal_v1_journal_proto_rawDescGZIP(), []int{3}
+	return file_yizhen_journal_v1_journal_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ListChangesResponse) GetChanges() []*Change {
@@ -450,6 +720,13 @@ func (x *ListChangesResponse) GetNextPageToken() string {
 	return ""
 }
 
+func (x *ListChangesResponse) GetReadRevision() int64 {
+	if x != nil {
+		return x.ReadRevision
+	}
+	return 0
+}
+
 // Request of WatchChanges.
 type WatchChangesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -457,13 +734,19 @@ type WatchChangesRequest struct {
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// The changes after this revision are sent first. 0 begins at the beginning.
 	AfterRevision int64 `protobuf:"varint,2,opt,name=after_revision,json=afterRevision,proto3" json:"after_revision,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Only changes of resources of these types, as the names of their messages: `Town`, `Report`. Up to 32. A
+	// type that the service does not have matches nothing.
+	ResourceTypes []string `protobuf:"bytes,3,rep,name=resource_types,json=resourceTypes,proto3" json:"resource_types,omitempty"`
+	// Only changes of resources whose names begin with this: `towns/140525` for the towns of Zezhou and all that
+	// is below them.
+	ResourcePrefix string `protobuf:"bytes,4,opt,name=resource_prefix,json=resourcePrefix,proto3" json:"resource_prefix,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *WatchChangesRequest) Reset() {
 	*x = WatchChangesRequest{}
-	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[4]
+	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -475,7 +758,7 @@ func (x *WatchChangesRequest) String() string {
 func (*WatchChangesRequest) ProtoMessage() {}
 
 func (x *WatchChangesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[4]
+	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -488,7 +771,7 @@ func (x *WatchChangesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchChangesRequest.ProtoReflect.Descriptor instead.
 func (*WatchChangesRequest) Descriptor() ([]byte, []int) {
-	return file_yizhen_journal_v1_journal_proto_rawDescGZIP(), []int{4}
+	return file_yizhen_journal_v1_journal_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *WatchChangesRequest) GetName() string {
@@ -505,12 +788,27 @@ func (x *WatchChangesRequest) GetAfterRevision() int64 {
 	return 0
 }
 
+func (x *WatchChangesRequest) GetResourceTypes() []string {
+	if x != nil {
+		return x.ResourceTypes
+	}
+	return nil
+}
+
+func (x *WatchChangesRequest) GetResourcePrefix() string {
+	if x != nil {
+		return x.ResourcePrefix
+	}
+	return ""
+}
+
 // One message of WatchChanges.
 type WatchChangesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The change; absent in a heartbeat.
 	Change *Change `protobuf:"bytes,1,opt,name=change,proto3" json:"change,omitempty"`
-	// The head of the journal when the message was sent, so that a reader knows how far behind it is.
+	// The head of the journal when the message was made, so that a reader knows how far behind it is. In a
+	// heartbeat: everything up to it that was asked for has been sent.
 	HeadRevision  int64 `protobuf:"varint,2,opt,name=head_revision,json=headRevision,proto3" json:"head_revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -518,7 +816,7 @@ type WatchChangesResponse struct {
 
 func (x *WatchChangesResponse) Reset() {
 	*x = WatchChangesResponse{}
-	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[5]
+	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -530,7 +828,7 @@ func (x *WatchChangesResponse) String() string {
 func (*WatchChangesResponse) ProtoMessage() {}
 
 func (x *WatchChangesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[5]
+	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -543,7 +841,7 @@ func (x *WatchChangesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchChangesResponse.ProtoReflect.Descriptor instead.
 func (*WatchChangesResponse) Descriptor() ([]byte, []int) {
-	return file_yizhen_journal_v1_journal_proto_rawDescGZIP(), []int{5}
+	return file_yizhen_journal_v1_journal_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *WatchChangesResponse) GetChange() *Change {
@@ -571,7 +869,7 @@ type GetHeadRequest struct {
 
 func (x *GetHeadRequest) Reset() {
 	*x = GetHeadRequest{}
-	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[6]
+	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -583,7 +881,7 @@ func (x *GetHeadRequest) String() string {
 func (*GetHeadRequest) ProtoMessage() {}
 
 func (x *GetHeadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[6]
+	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -596,7 +894,7 @@ func (x *GetHeadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHeadRequest.ProtoReflect.Descriptor instead.
 func (*GetHeadRequest) Descriptor() ([]byte, []int) {
-	return file_yizhen_journal_v1_journal_proto_rawDescGZIP(), []int{6}
+	return file_yizhen_journal_v1_journal_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetHeadRequest) GetName() string {
@@ -619,7 +917,7 @@ type GetLatestChangeRequest struct {
 
 func (x *GetLatestChangeRequest) Reset() {
 	*x = GetLatestChangeRequest{}
-	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[7]
+	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -631,7 +929,7 @@ func (x *GetLatestChangeRequest) String() string {
 func (*GetLatestChangeRequest) ProtoMessage() {}
 
 func (x *GetLatestChangeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[7]
+	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -644,7 +942,7 @@ func (x *GetLatestChangeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLatestChangeRequest.ProtoReflect.Descriptor instead.
 func (*GetLatestChangeRequest) Descriptor() ([]byte, []int) {
-	return file_yizhen_journal_v1_journal_proto_rawDescGZIP(), []int{7}
+	return file_yizhen_journal_v1_journal_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetLatestChangeRequest) GetName() string {
@@ -666,7 +964,7 @@ type VerifyRangeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The journal, for example `journals/fund`.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// The first revision to verify; 0 and 1 both mean the beginning.
+	// The first revision to verify; 0 means the first that is kept here.
 	FirstRevision int64 `protobuf:"varint,2,opt,name=first_revision,json=firstRevision,proto3" json:"first_revision,omitempty"`
 	// The last revision to verify; 0 means the head.
 	LastRevision  int64 `protobuf:"varint,3,opt,name=last_revision,json=lastRevision,proto3" json:"last_revision,omitempty"`
@@ -676,7 +974,7 @@ type VerifyRangeRequest struct {
 
 func (x *VerifyRangeRequest) Reset() {
 	*x = VerifyRangeRequest{}
-	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[8]
+	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -688,7 +986,7 @@ func (x *VerifyRangeRequest) String() string {
 func (*VerifyRangeRequest) ProtoMessage() {}
 
 func (x *VerifyRangeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[8]
+	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -701,7 +999,7 @@ func (x *VerifyRangeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRangeRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRangeRequest) Descriptor() ([]byte, []int) {
-	return file_yizhen_journal_v1_journal_proto_rawDescGZIP(), []int{8}
+	return file_yizhen_journal_v1_journal_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *VerifyRangeRequest) GetName() string {
@@ -740,7 +1038,7 @@ type VerifyRangeResponse struct {
 
 func (x *VerifyRangeResponse) Reset() {
 	*x = VerifyRangeResponse{}
-	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[9]
+	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -752,7 +1050,7 @@ func (x *VerifyRangeResponse) String() string {
 func (*VerifyRangeResponse) ProtoMessage() {}
 
 func (x *VerifyRangeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[9]
+	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -765,7 +1063,7 @@ func (x *VerifyRangeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRangeResponse.ProtoReflect.Descriptor instead.
 func (*VerifyRangeResponse) Descriptor() ([]byte, []int) {
-	return file_yizhen_journal_v1_journal_proto_rawDescGZIP(), []int{9}
+	return file_yizhen_journal_v1_journal_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *VerifyRangeResponse) GetFirstRevision() int64 {
@@ -787,6 +1085,281 @@ func (x *VerifyRangeResponse) GetHash() []byte {
 		return x.Hash
 	}
 	return nil
+}
+
+// Request of PruneChanges.
+type PruneChangesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The journal, for example `journals/town`.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The last revision to remove. At most that of the newest checkpoint.
+	Revision int64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	// The hash of the change of that revision.
+	Hash          []byte `protobuf:"bytes,3,opt,name=hash,proto3" json:"hash,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PruneChangesRequest) Reset() {
+	*x = PruneChangesRequest{}
+	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PruneChangesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PruneChangesRequest) ProtoMessage() {}
+
+func (x *PruneChangesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PruneChangesRequest.ProtoReflect.Descriptor instead.
+func (*PruneChangesRequest) Descriptor() ([]byte, []int) {
+	return file_yizhen_journal_v1_journal_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *PruneChangesRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PruneChangesRequest) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *PruneChangesRequest) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+// Answer of PruneChanges.
+type PruneChangesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The first revision that can be read here now.
+	FirstRevision int64 `protobuf:"varint,1,opt,name=first_revision,json=firstRevision,proto3" json:"first_revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PruneChangesResponse) Reset() {
+	*x = PruneChangesResponse{}
+	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PruneChangesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PruneChangesResponse) ProtoMessage() {}
+
+func (x *PruneChangesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PruneChangesResponse.ProtoReflect.Descriptor instead.
+func (*PruneChangesResponse) Descriptor() ([]byte, []int) {
+	return file_yizhen_journal_v1_journal_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *PruneChangesResponse) GetFirstRevision() int64 {
+	if x != nil {
+		return x.FirstRevision
+	}
+	return 0
+}
+
+// Request of ListCheckpoints.
+type ListCheckpointsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The journal, for example `journals/town`.
+	Parent string `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	// The most checkpoints to answer with: 50 if not set; more than 1000 is taken as 1000.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The token of the page, from the answer before.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCheckpointsRequest) Reset() {
+	*x = ListCheckpointsRequest{}
+	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCheckpointsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCheckpointsRequest) ProtoMessage() {}
+
+func (x *ListCheckpointsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCheckpointsRequest.ProtoReflect.Descriptor instead.
+func (*ListCheckpointsRequest) Descriptor() ([]byte, []int) {
+	return file_yizhen_journal_v1_journal_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ListCheckpointsRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *ListCheckpointsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListCheckpointsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// Answer of ListCheckpoints.
+type ListCheckpointsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The checkpoints, in the order of their revisions.
+	Checkpoints []*Checkpoint `protobuf:"bytes,1,rep,name=checkpoints,proto3" json:"checkpoints,omitempty"`
+	// The token of the next page; empty on the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCheckpointsResponse) Reset() {
+	*x = ListCheckpointsResponse{}
+	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCheckpointsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCheckpointsResponse) ProtoMessage() {}
+
+func (x *ListCheckpointsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCheckpointsResponse.ProtoReflect.Descriptor instead.
+func (*ListCheckpointsResponse) Descriptor() ([]byte, []int) {
+	return file_yizhen_journal_v1_journal_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ListCheckpointsResponse) GetCheckpoints() []*Checkpoint {
+	if x != nil {
+		return x.Checkpoints
+	}
+	return nil
+}
+
+func (x *ListCheckpointsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// Request of GetCheckpoint.
+type GetCheckpointRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The checkpoint, for example `journals/town/checkpoints/17`.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetCheckpointRequest) Reset() {
+	*x = GetCheckpointRequest{}
+	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCheckpointRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCheckpointRequest) ProtoMessage() {}
+
+func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_yizhen_journal_v1_journal_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCheckpointRequest.ProtoReflect.Descriptor instead.
+func (*GetCheckpointRequest) Descriptor() ([]byte, []int) {
+	return file_yizhen_journal_v1_journal_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *GetCheckpointRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
 }
 
 var File_yizhen_journal_v1_journal_proto protoreflect.FileDescriptor
@@ -817,13 +1390,28 @@ const file_yizhen_journal_v1_journal_proto_rawDesc = "" +
 	"\fTYPE_CREATED\x10\x01\x12\x10\n" +
 	"\fTYPE_UPDATED\x10\x02\x12\x10\n" +
 	"\fTYPE_DELETED\x10\x03:P\xeaAM\n" +
-	"\x15journal.yizhen/Change\x12#journals/{journal}/changes/{change}*\achanges2\x06change\"\x9b\x01\n" +
+	"\x15journal.yizhen/Change\x12#journals/{journal}/changes/{change}*\achanges2\x06change\"\x95\x02\n" +
 	"\x04Head\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\bR\x04name\x12\x1f\n" +
 	"\brevision\x18\x02 \x01(\x03B\x03\xe0A\x03R\brevision\x12\x17\n" +
 	"\x04hash\x18\x03 \x01(\fB\x03\xe0A\x03R\x04hash\x12@\n" +
 	"\vcommit_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
-	"commitTime\"\xf0\x01\n" +
+	"commitTime\x12L\n" +
+	"\x0ehash_algorithm\x18\x05 \x01(\x0e2 .yizhen.journal.v1.HashAlgorithmB\x03\xe0A\x03R\rhashAlgorithm\x12*\n" +
+	"\x0efirst_revision\x18\x06 \x01(\x03B\x03\xe0A\x03R\rfirstRevision\"\xf1\x03\n" +
+	"\n" +
+	"Checkpoint\x12\x17\n" +
+	"\x04name\x18\x01 \x01(\tB\x03\xe0A\bR\x04name\x12\x1f\n" +
+	"\brevision\x18\x02 \x01(\x03B\x03\xe0A\x03R\brevision\x12\x17\n" +
+	"\x04hash\x18\x03 \x01(\fB\x03\xe0A\x03R\x04hash\x12L\n" +
+	"\x0ehash_algorithm\x18\x04 \x01(\x0e2 .yizhen.journal.v1.HashAlgorithmB\x03\xe0A\x03R\rhashAlgorithm\x12@\n" +
+	"\vcommit_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
+	"commitTime\x12[\n" +
+	"\x13signature_algorithm\x18\x06 \x01(\x0e2%.yizhen.journal.v1.SignatureAlgorithmB\x03\xe0A\x03R\x12signatureAlgorithm\x12\x1a\n" +
+	"\x06key_id\x18\a \x01(\tB\x03\xe0A\x03R\x05keyId\x12!\n" +
+	"\tsignature\x18\b \x01(\fB\x03\xe0A\x03R\tsignature:d\xeaAa\n" +
+	"\x19journal.yizhen/Checkpoint\x12+journals/{journal}/checkpoints/{checkpoint}*\vcheckpoints2\n" +
+	"checkpoint\"\xfa\x02\n" +
 	"\x12ListChangesRequest\x12R\n" +
 	"\x06parent\x18\x01 \x01(\tB:\xe0A\x02\xfaA\x17\x12\x15journal.yizhen/Change\xbaH\x1ar\x182\x16^journals/[a-z]{1,32}$R\x06parent\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
@@ -831,14 +1419,19 @@ const file_yizhen_journal_v1_journal_proto_rawDesc = "" +
 	"\n" +
 	"page_token\x18\x03 \x01(\tB\v\xe0A\x01\xbaH\x05r\x03\x18\x80\bR\tpageToken\x121\n" +
 	"\x0eafter_revision\x18\x04 \x01(\x03B\n" +
-	"\xe0A\x01\xbaH\x04\"\x02(\x00R\rafterRevision\"r\n" +
+	"\xe0A\x01\xbaH\x04\"\x02(\x00R\rafterRevision\x12R\n" +
+	"\x0eresource_types\x18\x05 \x03(\tB+\xe0A\x01\xbaH%\x92\x01\"\x10 \x18\x01\"\x1cr\x1a2\x18^[A-Z][A-Za-z0-9]{0,63}$R\rresourceTypes\x124\n" +
+	"\x0fresource_prefix\x18\x06 \x01(\tB\v\xe0A\x01\xbaH\x05r\x03\x18\x80\x04R\x0eresourcePrefix\"\x97\x01\n" +
 	"\x13ListChangesResponse\x123\n" +
 	"\achanges\x18\x01 \x03(\v2\x19.yizhen.journal.v1.ChangeR\achanges\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"~\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12#\n" +
+	"\rread_revision\x18\x03 \x01(\x03R\freadRevision\"\x88\x02\n" +
 	"\x13WatchChangesRequest\x124\n" +
 	"\x04name\x18\x01 \x01(\tB \xe0A\x02\xbaH\x1ar\x182\x16^journals/[a-z]{1,32}$R\x04name\x121\n" +
 	"\x0eafter_revision\x18\x02 \x01(\x03B\n" +
-	"\xe0A\x01\xbaH\x04\"\x02(\x00R\rafterRevision\"n\n" +
+	"\xe0A\x01\xbaH\x04\"\x02(\x00R\rafterRevision\x12R\n" +
+	"\x0eresource_types\x18\x03 \x03(\tB+\xe0A\x01\xbaH%\x92\x01\"\x10 \x18\x01\"\x1cr\x1a2\x18^[A-Z][A-Za-z0-9]{0,63}$R\rresourceTypes\x124\n" +
+	"\x0fresource_prefix\x18\x04 \x01(\tB\v\xe0A\x01\xbaH\x05r\x03\x18\x80\x04R\x0eresourcePrefix\"n\n" +
 	"\x14WatchChangesResponse\x121\n" +
 	"\x06change\x18\x01 \x01(\v2\x19.yizhen.journal.v1.ChangeR\x06change\x12#\n" +
 	"\rhead_revision\x18\x02 \x01(\x03R\fheadRevision\"F\n" +
@@ -856,7 +1449,36 @@ const file_yizhen_journal_v1_journal_proto_rawDesc = "" +
 	"\x13VerifyRangeResponse\x12%\n" +
 	"\x0efirst_revision\x18\x01 \x01(\x03R\rfirstRevision\x12#\n" +
 	"\rlast_revision\x18\x02 \x01(\x03R\flastRevision\x12\x12\n" +
-	"\x04hash\x18\x03 \x01(\fR\x04hash2\xb8\x06\n" +
+	"\x04hash\x18\x03 \x01(\fR\x04hash\"\x93\x01\n" +
+	"\x13PruneChangesRequest\x124\n" +
+	"\x04name\x18\x01 \x01(\tB \xe0A\x02\xbaH\x1ar\x182\x16^journals/[a-z]{1,32}$R\x04name\x12&\n" +
+	"\brevision\x18\x02 \x01(\x03B\n" +
+	"\xe0A\x02\xbaH\x04\"\x02(\x01R\brevision\x12\x1e\n" +
+	"\x04hash\x18\x03 \x01(\fB\n" +
+	"\xe0A\x02\xbaH\x04z\x02h R\x04hash\"=\n" +
+	"\x14PruneChangesResponse\x12%\n" +
+	"\x0efirst_revision\x18\x01 \x01(\x03R\rfirstRevision\"\xc5\x01\n" +
+	"\x16ListCheckpointsRequest\x12V\n" +
+	"\x06parent\x18\x01 \x01(\tB>\xe0A\x02\xfaA\x1b\x12\x19journal.yizhen/Checkpoint\xbaH\x1ar\x182\x16^journals/[a-z]{1,32}$R\x06parent\x12'\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\n" +
+	"\xe0A\x01\xbaH\x04\x1a\x02(\x00R\bpageSize\x12*\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tB\v\xe0A\x01\xbaH\x05r\x03\x18\x80\bR\tpageToken\"\x82\x01\n" +
+	"\x17ListCheckpointsResponse\x12?\n" +
+	"\vcheckpoints\x18\x01 \x03(\v2\x1d.yizhen.journal.v1.CheckpointR\vcheckpoints\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x82\x01\n" +
+	"\x14GetCheckpointRequest\x12j\n" +
+	"\x04name\x18\x01 \x01(\tBV\xe0A\x02\xfaA\x1b\n" +
+	"\x19journal.yizhen/Checkpoint\xbaH2r02.^journals/[a-z]{1,32}/checkpoints/[0-9]{1,19}$R\x04name*b\n" +
+	"\rHashAlgorithm\x12\x1e\n" +
+	"\x1aHASH_ALGORITHM_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15HASH_ALGORITHM_SHA256\x10\x01\x12\x16\n" +
+	"\x12HASH_ALGORITHM_SM3\x10\x02*w\n" +
+	"\x12SignatureAlgorithm\x12#\n" +
+	"\x1fSIGNATURE_ALGORITHM_UNSPECIFIED\x10\x00\x12\x1f\n" +
+	"\x1bSIGNATURE_ALGORITHM_ED25519\x10\x01\x12\x1b\n" +
+	"\x17SIGNATURE_ALGORITHM_SM2\x10\x022\xd4\n" +
+	"\n" +
 	"\aJournal\x12\xaa\x01\n" +
 	"\vListChanges\x12%.yizhen.journal.v1.ListChangesRequest\x1a&.yizhen.journal.v1.ListChangesResponse\"L\xdaA\x06parent\xb2\xe1\x18\x18\n" +
 	"\x14journal.changes.list\x18\x01\x82\xd3\xe4\x93\x02!\x12\x1f/v1/{parent=journals/*}/changes\x12\xaa\x01\n" +
@@ -867,7 +1489,13 @@ const file_yizhen_journal_v1_journal_proto_rawDesc = "" +
 	"\x0fGetLatestChange\x12).yizhen.journal.v1.GetLatestChangeRequest\x1a\x19.yizhen.journal.v1.Change\"E\xb2\xe1\x18\x17\n" +
 	"\x13journal.changes.get\x18\x01\x82\xd3\xe4\x93\x02$\x12\"/v1/{name=journals/*}:latestChange\x12\xa5\x01\n" +
 	"\vVerifyRange\x12%.yizhen.journal.v1.VerifyRangeRequest\x1a&.yizhen.journal.v1.VerifyRangeResponse\"G\xb2\xe1\x18\x1a\n" +
-	"\x16journal.changes.verify\x18\x01\x82\xd3\xe4\x93\x02#\x12!/v1/{name=journals/*}:verifyRangeB<Z:github.com/yizhen/yizhen/proto/yizhen/journal/v1;journalv1b\x06proto3"
+	"\x16journal.changes.verify\x18\x01\x82\xd3\xe4\x93\x02#\x12!/v1/{name=journals/*}:verifyRange\x12\xab\x01\n" +
+	"\fPruneChanges\x12&.yizhen.journal.v1.PruneChangesRequest\x1a'.yizhen.journal.v1.PruneChangesResponse\"J\xb2\xe1\x18\x19\n" +
+	"\x15journal.changes.prune\x18\x01\x82\xd3\xe4\x93\x02':\x01*\"\"/v1/{name=journals/*}:pruneChanges\x12\xbe\x01\n" +
+	"\x0fListCheckpoints\x12).yizhen.journal.v1.ListCheckpointsRequest\x1a*.yizhen.journal.v1.ListCheckpointsResponse\"T\xdaA\x06parent\xb2\xe1\x18\x1c\n" +
+	"\x18journal.checkpoints.list\x18\x01\x82\xd3\xe4\x93\x02%\x12#/v1/{parent=journals/*}/checkpoints\x12\xaa\x01\n" +
+	"\rGetCheckpoint\x12'.yizhen.journal.v1.GetCheckpointRequest\x1a\x1d.yizhen.journal.v1.Checkpoint\"Q\xdaA\x04name\xb2\xe1\x18\x1b\n" +
+	"\x17journal.checkpoints.get\x18\x01\x82\xd3\xe4\x93\x02%\x12#/v1/{name=journals/*/checkpoints/*}B<Z:github.com/yizhen/yizhen/proto/yizhen/journal/v1;journalv1b\x06proto3"
 
 var (
 	file_yizhen_journal_v1_journal_proto_rawDescOnce sync.Once
@@ -881,45 +1509,64 @@ func file_yizhen_journal_v1_journal_proto_rawDescGZIP() []byte {
 	return file_yizhen_journal_v1_journal_proto_rawDescData
 }
 
-var file_yizhen_journal_v1_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_yizhen_journal_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_yizhen_journal_v1_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_yizhen_journal_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_yizhen_journal_v1_journal_proto_goTypes = []any{
-	(Change_Type)(0),               // 0: yizhen.journal.v1.Change.Type
-	(*Change)(nil),                 // 1: yizhen.journal.v1.Change
-	(*Head)(nil),                   // 2: yizhen.journal.v1.Head
-	(*ListChangesRequest)(nil),     // 3: yizhen.journal.v1.ListChangesRequest
-	(*ListChangesResponse)(nil),    // 4: yizhen.journal.v1.ListChangesResponse
-	(*WatchChangesRequest)(nil),    // 5: yizhen.journal.v1.WatchChangesRequest
-	(*WatchChangesResponse)(nil),   // 6: yizhen.journal.v1.WatchChangesResponse
-	(*GetHeadRequest)(nil),         // 7: yizhen.journal.v1.GetHeadRequest
-	(*GetLatestChangeRequest)(nil), // 8: yizhen.journal.v1.GetLatestChangeRequest
-	(*VerifyRangeRequest)(nil),     // 9: yizhen.journal.v1.VerifyRangeRequest
-	(*VerifyRangeResponse)(nil),    // 10: yizhen.journal.v1.VerifyRangeResponse
-	(*timestamppb.Timestamp)(nil),  // 11: google.protobuf.Timestamp
-	(*anypb.Any)(nil),              // 12: google.protobuf.Any
+	(HashAlgorithm)(0),              // 0: yizhen.journal.v1.HashAlgorithm
+	(SignatureAlgorithm)(0),         // 1: yizhen.journal.v1.SignatureAlgorithm
+	(Change_Type)(0),                // 2: yizhen.journal.v1.Change.Type
+	(*Change)(nil),                  // 3: yizhen.journal.v1.Change
+	(*Head)(nil),                    // 4: yizhen.journal.v1.Head
+	(*Checkpoint)(nil),              // 5: yizhen.journal.v1.Checkpoint
+	(*ListChangesRequest)(nil),      // 6: yizhen.journal.v1.ListChangesRequest
+	(*ListChangesResponse)(nil),     // 7: yizhen.journal.v1.ListChangesResponse
+	(*WatchChangesRequest)(nil),     // 8: yizhen.journal.v1.WatchChangesRequest
+	(*WatchChangesResponse)(nil),    // 9: yizhen.journal.v1.WatchChangesResponse
+	(*GetHeadRequest)(nil),          // 10: yizhen.journal.v1.GetHeadRequest
+	(*GetLatestChangeRequest)(nil),  // 11: yizhen.journal.v1.GetLatestChangeRequest
+	(*VerifyRangeRequest)(nil),      // 12: yizhen.journal.v1.VerifyRangeRequest
+	(*VerifyRangeResponse)(nil),     // 13: yizhen.journal.v1.VerifyRangeResponse
+	(*PruneChangesRequest)(nil),     // 14: yizhen.journal.v1.PruneChangesRequest
+	(*PruneChangesResponse)(nil),    // 15: yizhen.journal.v1.PruneChangesResponse
+	(*ListCheckpointsRequest)(nil),  // 16: yizhen.journal.v1.ListCheckpointsRequest
+	(*ListCheckpointsResponse)(nil), // 17: yizhen.journal.v1.ListCheckpointsResponse
+	(*GetCheckpointRequest)(nil),    // 18: yizhen.journal.v1.GetCheckpointRequest
+	(*timestamppb.Timestamp)(nil),   // 19: google.protobuf.Timestamp
+	(*anypb.Any)(nil),               // 20: google.protobuf.Any
 }
 var file_yizhen_journal_v1_journal_proto_depIdxs = []int32{
-	11, // 0: yizhen.journal.v1.Change.commit_time:type_name -> google.protobuf.Timestamp
-	0,  // 1: yizhen.journal.v1.Change.type:type_name -> yizhen.journal.v1.Change.Type
-	12, // 2: yizhen.journal.v1.Change.after:type_name -> google.protobuf.Any
-	11, // 3: yizhen.journal.v1.Head.commit_time:type_name -> google.protobuf.Timestamp
-	1,  // 4: yizhen.journal.v1.ListChangesResponse.changes:type_name -> yizhen.journal.v1.Change
-	1,  // 5: yizhen.journal.v1.WatchChangesResponse.change:type_name -> yizhen.journal.v1.Change
-	3,  // 6: yizhen.journal.v1.Journal.ListChanges:input_type -> yizhen.journal.v1.ListChangesRequest
-	5,  // 7: yizhen.journal.v1.Journal.WatchChanges:input_type -> yizhen.journal.v1.WatchChangesRequest
-	7,  // 8: yizhen.journal.v1.Journal.GetHead:input_type -> yizhen.journal.v1.GetHeadRequest
-	8,  // 9: yizhen.journal.v1.Journal.GetLatestChange:input_type -> yizhen.journal.v1.GetLatestChangeRequest
-	9,  // 10: yizhen.journal.v1.Journal.VerifyRange:input_type -> yizhen.journal.v1.VerifyRangeRequest
-	4,  // 11: yizhen.journal.v1.Journal.ListChanges:output_type -> yizhen.journal.v1.ListChangesResponse
-	6,  // 12: yizhen.journal.v1.Journal.WatchChanges:output_type -> yizhen.journal.v1.WatchChangesResponse
-	2,  // 13: yizhen.journal.v1.Journal.GetHead:output_type -> yizhen.journal.v1.Head
-	1,  // 14: yizhen.journal.v1.Journal.GetLatestChange:output_type -> yizhen.journal.v1.Change
-	10, // 15: yizhen.journal.v1.Journal.VerifyRange:output_type -> yizhen.journal.v1.VerifyRangeResponse
-	11, // [11:16] is the sub-list for method output_type
-	6,  // [6:11] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	19, // 0: yizhen.journal.v1.Change.commit_time:type_name -> google.protobuf.Timestamp
+	2,  // 1: yizhen.journal.v1.Change.type:type_name -> yizhen.journal.v1.Change.Type
+	20, // 2: yizhen.journal.v1.Change.after:type_name -> google.protobuf.Any
+	19, // 3: yizhen.journal.v1.Head.commit_time:type_name -> google.protobuf.Timestamp
+	0,  // 4: yizhen.journal.v1.Head.hash_algorithm:type_name -> yizhen.journal.v1.HashAlgorithm
+	0,  // 5: yizhen.journal.v1.Checkpoint.hash_algorithm:type_name -> yizhen.journal.v1.HashAlgorithm
+	19, // 6: yizhen.journal.v1.Checkpoint.commit_time:type_name -> google.protobuf.Timestamp
+	1,  // 7: yizhen.journal.v1.Checkpoint.signature_algorithm:type_name -> yizhen.journal.v1.SignatureAlgorithm
+	3,  // 8: yizhen.journal.v1.ListChangesResponse.changes:type_name -> yizhen.journal.v1.Change
+	3,  // 9: yizhen.journal.v1.WatchChangesResponse.change:type_name -> yizhen.journal.v1.Change
+	5,  // 10: yizhen.journal.v1.ListCheckpointsResponse.checkpoints:type_name -> yizhen.journal.v1.Checkpoint
+	6,  // 11: yizhen.journal.v1.Journal.ListChanges:input_type -> yizhen.journal.v1.ListChangesRequest
+	8,  // 12: yizhen.journal.v1.Journal.WatchChanges:input_type -> yizhen.journal.v1.WatchChangesRequest
+	10, // 13: yizhen.journal.v1.Journal.GetHead:input_type -> yizhen.journal.v1.GetHeadRequest
+	11, // 14: yizhen.journal.v1.Journal.GetLatestChange:input_type -> yizhen.journal.v1.GetLatestChangeRequest
+	12, // 15: yizhen.journal.v1.Journal.VerifyRange:input_type -> yizhen.journal.v1.VerifyRangeRequest
+	14, // 16: yizhen.journal.v1.Journal.PruneChanges:input_type -> yizhen.journal.v1.PruneChangesRequest
+	16, // 17: yizhen.journal.v1.Journal.ListCheckpoints:input_type -> yizhen.journal.v1.ListCheckpointsRequest
+	18, // 18: yizhen.journal.v1.Journal.GetCheckpoint:input_type -> yizhen.journal.v1.GetCheckpointRequest
+	7,  // 19: yizhen.journal.v1.Journal.ListChanges:output_type -> yizhen.journal.v1.ListChangesResponse
+	9,  // 20: yizhen.journal.v1.Journal.WatchChanges:output_type -> yizhen.journal.v1.WatchChangesResponse
+	4,  // 21: yizhen.journal.v1.Journal.GetHead:output_type -> yizhen.journal.v1.Head
+	3,  // 22: yizhen.journal.v1.Journal.GetLatestChange:output_type -> yizhen.journal.v1.Change
+	13, // 23: yizhen.journal.v1.Journal.VerifyRange:output_type -> yizhen.journal.v1.VerifyRangeResponse
+	15, // 24: yizhen.journal.v1.Journal.PruneChanges:output_type -> yizhen.journal.v1.PruneChangesResponse
+	17, // 25: yizhen.journal.v1.Journal.ListCheckpoints:output_type -> yizhen.journal.v1.ListCheckpointsResponse
+	5,  // 26: yizhen.journal.v1.Journal.GetCheckpoint:output_type -> yizhen.journal.v1.Checkpoint
+	19, // [19:27] is the sub-list for method output_type
+	11, // [11:19] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_yizhen_journal_v1_journal_proto_init() }
@@ -932,8 +1579,8 @@ func file_yizhen_journal_v1_journal_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_yizhen_journal_v1_journal_proto_rawDesc), len(file_yizhen_journal_v1_journal_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   10,
+			NumEnums:      3,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

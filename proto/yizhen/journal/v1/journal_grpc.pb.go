@@ -27,6 +27,9 @@ const (
 	Journal_GetHead_FullMethodName         = "/yizhen.journal.v1.Journal/GetHead"
 	Journal_GetLatestChange_FullMethodName = "/yizhen.journal.v1.Journal/GetLatestChange"
 	Journal_VerifyRange_FullMethodName     = "/yizhen.journal.v1.Journal/VerifyRange"
+	Journal_PruneChanges_FullMethodName    = "/yizhen.journal.v1.Journal/PruneChanges"
+	Journal_ListCheckpoints_FullMethodName = "/yizhen.journal.v1.Journal/ListCheckpoints"
+	Journal_GetCheckpoint_FullMethodName   = "/yizhen.journal.v1.Journal/GetCheckpoint"
 )
 
 // JournalClient is the client API for Journal service.
@@ -41,8 +44,8 @@ const (
 // several changes; they have consecutive revisions, and `commit_revision` of each is the revision of the
 // last of them, so a reader knows when it has the whole of a commit.
 //
-// Each change carries the hash of the one before it. The hash of a change is SHA-256 over the
-// concatenation of, in this order:
+// Each change carries the hash of the one before it. The hash of a change is SHA-256, or SM3 (GB/T
+// 32905) if the journal was begun with it, over the concatenation of, in this order:
 //
 //	previous_hash            32 bytes; of the first change, 32 zero bytes
 //	revision                 8 bytes, big-endian
@@ -56,24 +59,41 @@ const (
 //
 // Text is UTF-8. `after.value` is taken as the bytes stored, never re-encoded. `docs/journal.md` walks
 // through one change by hand.
+//
+// Old changes may have been moved to archive files: `Head.first_revision` says where the journal begins
+// here. A request for revisions before it is answered OUT_OF_RANGE and REVISION_OUT_OF_RANGE, with
+// the metadata `first`.
 type JournalClient interface {
-	// Reads changes in the order of their revisions.
+	// Reads changes in the order of their revisions, all or those of some resources. An answer may have
+	// fewer changes than were asked for, even none, and still a next page.
 	ListChanges(ctx context.Context, in *ListChangesRequest, opts ...grpc.CallOption) (*ListChangesResponse, error)
 	// Sends the changes after a revision, then each new one as it is committed, until the caller leaves.
-	// A message without a change is a heartbeat: it carries the head, and says that the stream lives.
-	// A caller that was cut off resumes by sending the last revision it has. Over REST the stream is
-	// newline-delimited JSON.
+	// A message without a change is a heartbeat: it says that the stream lives, and that everything up to
+	// its head that was asked for has been sent. A caller that was cut off resumes by sending the last
+	// revision it has, of a change or of a heartbeat. One that leaves what is sent untaken for half a
+	// minute is cut off with RESOURCE_EXHAUSTED and SLOW_READER, and may resume in the same way. Over REST
+	// the stream is newline-delimited JSON.
 	WatchChanges(ctx context.Context, in *WatchChangesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchChangesResponse], error)
 	// Reads the newest revision and its hash. Whoever keeps the pair can prove later that the journal up
 	// to there was not altered.
 	GetHead(ctx context.Context, in *GetHeadRequest, opts ...grpc.CallOption) (*Head, error)
 	// Reads the last change of one resource: its state, with the revision and hash that prove it. This is
-	// what one service keeps as evidence of another service's word.
+	// what one service keeps as evidence of another service's word. The last change of a resource stays
+	// here also when the journal around it was archived.
 	GetLatestChange(ctx context.Context, in *GetLatestChangeRequest, opts ...grpc.CallOption) (*Change, error)
 	// Computes every hash of a range of revisions again and compares it with what is stored. Answers
 	// with the hash at the end of the range, or with DATA_LOSS and JOURNAL_CORRUPT, naming the first bad
 	// revision.
 	VerifyRange(ctx context.Context, in *VerifyRangeRequest, opts ...grpc.CallOption) (*VerifyRangeResponse, error)
+	// Removes the changes up to a revision from the store, once they are archived: the caller shows the hash
+	// of the last of them, which only somebody has who has read them. Not beyond the newest checkpoint. The
+	// last change of every resource stays. Repeating it does no harm, so it takes no request id. `yizhen
+	// journal prune` writes the archive, verifies it and then calls this.
+	PruneChanges(ctx context.Context, in *PruneChangesRequest, opts ...grpc.CallOption) (*PruneChangesResponse, error)
+	// Reads the checkpoints of a journal, in the order of their revisions.
+	ListCheckpoints(ctx context.Context, in *ListCheckpointsRequest, opts ...grpc.CallOption) (*ListCheckpointsResponse, error)
+	// Reads one checkpoint.
+	GetCheckpoint(ctx context.Context, in *GetCheckpointRequest, opts ...grpc.CallOption) (*Checkpoint, error)
 }
 
 type journalClient struct {
@@ -143,6 +163,36 @@ func (c *journalClient) VerifyRange(ctx context.Context, in *VerifyRangeRequest,
 	return out, nil
 }
 
+func (c *journalClient) PruneChanges(ctx context.Context, in *PruneChangesRequest, opts ...grpc.CallOption) (*PruneChangesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PruneChangesResponse)
+	err := c.cc.Invoke(ctx, Journal_PruneChanges_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *journalClient) ListCheckpoints(ctx context.Context, in *ListCheckpointsRequest, opts ...grpc.CallOption) (*ListCheckpointsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListCheckpointsResponse)
+	err := c.cc.Invoke(ctx, Journal_ListCheckpoints_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *journalClient) GetCheckpoint(ctx context.Context, in *GetCheckpointRequest, opts ...grpc.CallOption) (*Checkpoint, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Checkpoint)
+	err := c.cc.Invoke(ctx, Journal_GetCheckpoint_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // JournalServer is the server API for Journal service.
 // All implementations must embed UnimplementedJournalServer
 // for forward compatibility.
@@ -155,8 +205,8 @@ func (c *journalClient) VerifyRange(ctx context.Context, in *VerifyRangeRequest,
 // several changes; they have consecutive revisions, and `commit_revision` of each is the revision of the
 // last of them, so a reader knows when it has the whole of a commit.
 //
-// Each change carries the hash of the one before it. The hash of a change is SHA-256 over the
-// concatenation of, in this order:
+// Each change carries the hash of the one before it. The hash of a change is SHA-256, or SM3 (GB/T
+// 32905) if the journal was begun with it, over the concatenation of, in this order:
 //
 //	previous_hash            32 bytes; of the first change, 32 zero bytes
 //	revision                 8 bytes, big-endian
@@ -170,24 +220,41 @@ func (c *journalClient) VerifyRange(ctx context.Context, in *VerifyRangeRequest,
 //
 // Text is UTF-8. `after.value` is taken as the bytes stored, never re-encoded. `docs/journal.md` walks
 // through one change by hand.
+//
+// Old changes may have been moved to archive files: `Head.first_revision` says where the journal begins
+// here. A request for revisions before it is answered OUT_OF_RANGE and REVISION_OUT_OF_RANGE, with
+// the metadata `first`.
 type JournalServer interface {
-	// Reads changes in the order of their revisions.
+	// Reads changes in the order of their revisions, all or those of some resources. An answer may have
+	// fewer changes than were asked for, even none, and still a next page.
 	ListChanges(context.Context, *ListChangesRequest) (*ListChangesResponse, error)
 	// Sends the changes after a revision, then each new one as it is committed, until the caller leaves.
-	// A message without a change is a heartbeat: it carries the head, and says that the stream lives.
-	// A caller that was cut off resumes by sending the last revision it has. Over REST the stream is
-	// newline-delimited JSON.
+	// A message without a change is a heartbeat: it says that the stream lives, and that everything up to
+	// its head that was asked for has been sent. A caller that was cut off resumes by sending the last
+	// revision it has, of a change or of a heartbeat. One that leaves what is sent untaken for half a
+	// minute is cut off with RESOURCE_EXHAUSTED and SLOW_READER, and may resume in the same way. Over REST
+	// the stream is newline-delimited JSON.
 	WatchChanges(*WatchChangesRequest, grpc.ServerStreamingServer[WatchChangesResponse]) error
 	// Reads the newest revision and its hash. Whoever keeps the pair can prove later that the journal up
 	// to there was not altered.
 	GetHead(context.Context, *GetHeadRequest) (*Head, error)
 	// Reads the last change of one resource: its state, with the revision and hash that prove it. This is
-	// what one service keeps as evidence of another service's word.
+	// what one service keeps as evidence of another service's word. The last change of a resource stays
+	// here also when the journal around it was archived.
 	GetLatestChange(context.Context, *GetLatestChangeRequest) (*Change, error)
 	// Computes every hash of a range of revisions again and compares it with what is stored. Answers
 	// with the hash at the end of the range, or with DATA_LOSS and JOURNAL_CORRUPT, naming the first bad
 	// revision.
 	VerifyRange(context.Context, *VerifyRangeRequest) (*VerifyRangeResponse, error)
+	// Removes the changes up to a revision from the store, once they are archived: the caller shows the hash
+	// of the last of them, which only somebody has who has read them. Not beyond the newest checkpoint. The
+	// last change of every resource stays. Repeating it does no harm, so it takes no request id. `yizhen
+	// journal prune` writes the archive, verifies it and then calls this.
+	PruneChanges(context.Context, *PruneChangesRequest) (*PruneChangesResponse, error)
+	// Reads the checkpoints of a journal, in the order of their revisions.
+	ListCheckpoints(context.Context, *ListCheckpointsRequest) (*ListCheckpointsResponse, error)
+	// Reads one checkpoint.
+	GetCheckpoint(context.Context, *GetCheckpointRequest) (*Checkpoint, error)
 	mustEmbedUnimplementedJournalServer()
 }
 
@@ -212,6 +279,15 @@ func (UnimplementedJournalServer) GetLatestChange(context.Context, *GetLatestCha
 }
 func (UnimplementedJournalServer) VerifyRange(context.Context, *VerifyRangeRequest) (*VerifyRangeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method VerifyRange not implemented")
+}
+func (UnimplementedJournalServer) PruneChanges(context.Context, *PruneChangesRequest) (*PruneChangesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PruneChanges not implemented")
+}
+func (UnimplementedJournalServer) ListCheckpoints(context.Context, *ListCheckpointsRequest) (*ListCheckpointsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListCheckpoints not implemented")
+}
+func (UnimplementedJournalServer) GetCheckpoint(context.Context, *GetCheckpointRequest) (*Checkpoint, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetCheckpoint not implemented")
 }
 func (UnimplementedJournalServer) mustEmbedUnimplementedJournalServer() {}
 func (UnimplementedJournalServer) testEmbeddedByValue()                 {}
@@ -317,6 +393,60 @@ func _Journal_VerifyRange_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Journal_PruneChanges_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PruneChangesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(JournalServer).PruneChanges(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Journal_PruneChanges_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(JournalServer).PruneChanges(ctx, req.(*PruneChangesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Journal_ListCheckpoints_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListCheckpointsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(JournalServer).ListCheckpoints(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Journal_ListCheckpoints_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(JournalServer).ListCheckpoints(ctx, req.(*ListCheckpointsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Journal_GetCheckpoint_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetCheckpointRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(JournalServer).GetCheckpoint(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Journal_GetCheckpoint_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(JournalServer).GetCheckpoint(ctx, req.(*GetCheckpointRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Journal_ServiceDesc is the grpc.ServiceDesc for Journal service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -339,6 +469,18 @@ var Journal_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "VerifyRange",
 			Handler:    _Journal_VerifyRange_Handler,
+		},
+		{
+			MethodName: "PruneChanges",
+			Handler:    _Journal_PruneChanges_Handler,
+		},
+		{
+			MethodName: "ListCheckpoints",
+			Handler:    _Journal_ListCheckpoints_Handler,
+		},
+		{
+			MethodName: "GetCheckpoint",
+			Handler:    _Journal_GetCheckpoint_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

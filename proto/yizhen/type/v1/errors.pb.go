@@ -103,6 +103,17 @@ const (
 	// reports a milestone cannot accept it; whoever prepares, checks and sends a disbursement are three different
 	// principals. The metadata `principal` names the caller.
 	Reason_REASON_SAME_PRINCIPAL Reason = 28
+	// RESOURCE_EXHAUSTED: more changes wait to be written than the service lets wait. Nothing was written. Try again
+	// after a moment, as `google.rpc.RetryInfo` says.
+	Reason_REASON_STORE_BUSY Reason = 29
+	// RESOURCE_EXHAUSTED: the change writes more at once than the store takes. Nothing was written. Ask for less at
+	// once.
+	Reason_REASON_CHANGE_TOO_LARGE Reason = 30
+	// UNAVAILABLE: the store, a cluster, is out of reach. Nothing was written; try again later.
+	Reason_REASON_STORE_UNAVAILABLE Reason = 31
+	// UNAVAILABLE: the store, a cluster, did not answer, and it is not known whether the call was
+	// carried out. Sent again with the same request id it is carried out once.
+	Reason_REASON_OUTCOME_UNKNOWN Reason = 32
 )
 
 // Enum value maps for Reason.
@@ -137,6 +148,10 @@ var (
 		26: "REASON_NOTICE_TOO_SHORT",
 		27: "REASON_NOTICE_RUNNING",
 		28: "REASON_SAME_PRINCIPAL",
+		29: "REASON_STORE_BUSY",
+		30: "REASON_CHANGE_TOO_LARGE",
+		31: "REASON_STORE_UNAVAILABLE",
+		32: "REASON_OUTCOME_UNKNOWN",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":              0,
@@ -168,6 +183,10 @@ var (
 		"REASON_NOTICE_TOO_SHORT":         26,
 		"REASON_NOTICE_RUNNING":           27,
 		"REASON_SAME_PRINCIPAL":           28,
+		"REASON_STORE_BUSY":               29,
+		"REASON_CHANGE_TOO_LARGE":         30,
+		"REASON_STORE_UNAVAILABLE":        31,
+		"REASON_OUTCOME_UNKNOWN":          32,
 	}
 )
 
@@ -202,7 +221,7 @@ var File_yizhen_type_v1_errors_proto protoreflect.FileDescriptor
 
 const file_yizhen_type_v1_errors_proto_rawDesc = "" +
 	"\n" +
-	"\x1byizhen/type/v1/errors.proto\x12\x0eyizhen.type.v1*\xc3\x06\n" +
+	"\x1byizhen/type/v1/errors.proto\x12\x0eyizhen.type.v1*\xb1\a\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14REASON_INVALID_FIELD\x10\x01\x12\x1e\n" +
@@ -233,7 +252,11 @@ const file_yizhen_type_v1_errors_proto_rawDesc = "" +
 	"\x13REASON_NOT_EDITABLE\x10\x19\x12\x1b\n" +
 	"\x17REASON_NOTICE_TOO_SHORT\x10\x1a\x12\x19\n" +
 	"\x15REASON_NOTICE_RUNNING\x10\x1b\x12\x19\n" +
-	"\x15REASON_SAME_PRINCIPAL\x10\x1cB6Z4github.com/yizhen/yizhen/proto/yizhen/type/v1;typev1b\x06proto3"
+	"\x15REASON_SAME_PRINCIPAL\x10\x1c\x12\x15\n" +
+	"\x11REASON_STORE_BUSY\x10\x1d\x12\x1b\n" +
+	"\x17REASON_CHANGE_TOO_LARGE\x10\x1e\x12\x1c\n" +
+	"\x18REASON_STORE_UNAVAILABLE\x10\x1f\x12\x1a\n" +
+	"\x16REASON_OUTCOME_UNKNOWN\x10 B6Z4github.com/yizhen/yizhen/proto/yizhen/type/v1;typev1b\x06proto3"
 
 var (
 	file_yizhen_type_v1_errors_proto_rawDescOnce sync.Once

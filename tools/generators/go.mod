@@ -1,6 +1,6 @@
 // The code generators. They have a module of their own because buf alone would
 // make the main go.sum four times as long and move protobuf to a pseudo-version.
-module github.com/yizhen/yizhen/tools
+module github.com/yizhen/yizhen/tools/generators
 
 go 1.26.7
 

@@ -1,0 +1,133 @@
+// Package replay proves that the tables of a service are what its journal says. It makes them again from the changes alone,
+// in an empty store, and compares: rows and index entries, byte for byte.
+//
+// What is outside the tables is not compared: the journal's own keys, and the receipts of request ids, which no change
+// tells of.
+package replay
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"iter"
+	"strings"
+
+	"github.com/yizhen/yizhen/pkg/journal"
+	"github.com/yizhen/yizhen/pkg/store"
+	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
+)
+
+// chunk is how many changes are carried out in one transaction.
+const chunk = 500
+
+// DifferenceError names the first key, in the order of keys, in which the tables are not what the journal makes.
+type DifferenceError struct {
+	Key string
+	// Stored and Replayed are what is there, and what should be; empty for nothing.
+	Stored, Replayed string
+}
+
+func (e *DifferenceError) Error() string {
+	say := func(what string) string {
+		if what == "" {
+			return "nothing"
+		}
+		return what
+	}
+	return fmt.Sprintf("%q has %s, and the journal makes it %s", e.Key, say(e.Stored), say(e.Replayed))
+}
+
+// Check carries the changes of a journal out on scratch, which has to be empty, and compares its tables with those of db.
+// It returns how many changes there were. Commits may go on meanwhile. Progress, if it is not nil, is told the revisions
+// that are done and that there are.
+func Check(ctx context.Context, db *journal.DB, schema *store.Schema, scratch store.Store, progress func(done, all int64)) (int64, error) {
+	for done := int64(0); ; {
+		changes, head, err := db.Read(ctx, done, chunk)
+		if err != nil {
+			return done, err
+		}
+		if len(changes) > 0 {
+			if err := carryOut(ctx, scratch, schema, changes); err != nil {
+				return done, err
+			}
+			done = changes[len(changes)-1].GetRevision()
+			if progress != nil {
+				progress(done, head.GetRevision())
+			}
+			continue
+		}
+		compared, err := compare(ctx, db, schema, scratch, done)
+		if compared || err != nil {
+			return done, err
+		}
+	}
+}
+
+func carryOut(ctx context.Context, scratch store.Store, schema *store.Schema, changes []*journalv1.Change) error {
+	return scratch.Update(ctx, func(tx store.Tx) error {
+		for _, c := range changes {
+			if err := apply(tx, schema, c); err != nil {
+				return fmt.Errorf("revision %d: %w", c.GetRevision(), err)
+			}
+		}
+		return nil
+	})
+}
+
+func apply(tx store.Tx, schema *store.Schema, c *journalv1.Change) error {
+	if c.GetType() == journalv1.Change_TYPE_DELETED {
+		return schema.Remove(tx, c.GetResource(), c.GetBeforeDigest())
+	}
+	url := c.GetAfter().GetTypeUrl()
+	return schema.Restore(tx, url[strings.LastIndexByte(url, '.')+1:], c.GetResource(), c.GetAfter().GetValue())
+}
+
+// compare compares the tables, unless the journal has gone on since the revision.
+func compare(ctx context.Context, db *journal.DB, schema *store.Schema, scratch store.Store, revision int64) (compared bool, err error) {
+	err = db.View(ctx, func(stored store.Reader) error {
+		head, err := journal.HeadOf(stored)
+		if err != nil || head.GetRevision() != revision {
+			return err
+		}
+		compared = true
+		return scratch.View(ctx, func(replayed store.Reader) error {
+			for _, prefix := range store.TablePrefixes() {
+				if err := same(schema, scan(stored, prefix), scan(replayed, prefix)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+	return compared, err
+}
+
+func scan(r store.Reader, prefix string) iter.Seq2[store.Entry, error] {
+	return r.Scan([]byte(prefix), store.PrefixEnd([]byte(prefix)), store.Ascending)
+}
+
+// same compares two runs of entries and fails at the first difference.
+func same(schema *store.Schema, stored, replayed iter.Seq2[store.Entry, error]) error {
+	nextStored, stopStored := iter.Pull2(stored)
+	defer stopStored()
+	nextReplayed, stopReplayed := iter.Pull2(replayed)
+	defer stopReplayed()
+	for {
+		a, errA, isA := nextStored()
+		b, errB, isB := nextReplayed()
+		switch {
+		case errA != nil:
+			return errA
+		case errB != nil:
+			return errB
+		case !isA && !isB:
+			return nil
+		case !isB || isA && bytes.Compare(a.Key, b.Key) < 0:
+			return &DifferenceError{Key: string(a.Key), Stored: schema.Tell(a.Key, a.Value)}
+		case !isA || bytes.Compare(a.Key, b.Key) > 0:
+			return &DifferenceError{Key: string(b.Key), Replayed: schema.Tell(b.Key, b.Value)}
+		case !bytes.Equal(a.Value, b.Value):
+			return &DifferenceError{Key: string(a.Key), Stored: schema.Tell(a.Key, a.Value), Replayed: schema.Tell(b.Key, b.Value)}
+		}
+	}
+}

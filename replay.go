@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/yizhen/yizhen/pkg/replay"
+	"github.com/yizhen/yizhen/pkg/store/bolt"
+)
+
+// journalReplayCommand proves that the tables of a store are what its journal says.
+type journalReplayCommand struct {
+	Service string `arg:"" help:"Whose store: town, project, fund or assessment." enum:"town,project,fund,assessment"`
+	Store   string `help:"The store of a service that is stopped, as bolt://FOLDER." placeholder:"URL" required:""`
+}
+
+// progressEvery is after how many changes a long replay says how far it is.
+const progressEvery = 50_000
+
+// Run replays the journal into a store that is thrown away, and fails at the first difference.
+func (c *journalReplayCommand) Run(ctx context.Context, w io.Writer) (err error) {
+	source := journalSource{Service: c.Service, Store: c.Store}
+	db, err := source.openStore(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	folder, err := os.MkdirTemp("", "yizhen-replay-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	scratch, err := bolt.Open(filepath.Join(folder, "replayed.db"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, scratch.Close()) }()
+
+	said := int64(0)
+	changes, err := replay.Check(ctx, db, serviceNamed(c.Service).schema(), scratch, func(done, all int64) {
+		if done-said >= progressEvery {
+			said = done
+			fmt.Fprintf(w, "%d of %d changes\n", done, all)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "the tables of %s are what its %d changes make\n", c.Service, changes)
+	return nil
+}
