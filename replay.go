@@ -40,16 +40,21 @@ func (c *journalReplayCommand) Run(ctx context.Context, w io.Writer) (err error)
 	}
 	defer func() { err = errors.Join(err, scratch.Close()) }()
 
-	said := int64(0)
-	changes, err := replay.Check(ctx, db, serviceNamed(c.Service).schema(), scratch, func(done, all int64) {
-		if done-said >= progressEvery {
-			said = done
-			fmt.Fprintf(w, "%d of %d changes\n", done, all)
-		}
-	})
+	changes, err := replay.Check(ctx, db, serviceNamed(c.Service).schema(), scratch, everySoMany(w))
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(w, "the tables of %s are what its %d changes make\n", c.Service, changes)
 	return nil
+}
+
+// everySoMany says now and then how many changes a replay has carried out.
+func everySoMany(w io.Writer) func(done, all int64) {
+	said := int64(0)
+	return func(done, all int64) {
+		if done-said >= progressEvery {
+			said = done
+			fmt.Fprintf(w, "%d of %d changes\n", done, all)
+		}
+	}
 }

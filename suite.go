@@ -106,18 +106,26 @@ func openStore(ctx context.Context, location, service string, files etcd.Files) 
 		}
 		return etcd.Open(ctx, o.Below(service))
 	}
-	u, err := url.Parse(location)
+	folder, err := boltFolder(location)
 	if err != nil {
-		return nil, fmt.Errorf("store: %w", err)
+		return nil, err
 	}
-	if u.Scheme != "bolt" {
-		return nil, fmt.Errorf("store %q: the engine has to be bolt, as in bolt:///var/lib/yizhen, or etcd", location)
-	}
-	folder := filepath.Join(u.Host, filepath.FromSlash(u.Path)) // bolt://data is the folder data, here
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	return bolt.Open(filepath.Join(folder, service+".db"))
+}
+
+// boltFolder returns the folder of a bolt URL.
+func boltFolder(location string) (string, error) {
+	u, err := url.Parse(location)
+	if err != nil {
+		return "", fmt.Errorf("store: %w", err)
+	}
+	if u.Scheme != "bolt" {
+		return "", fmt.Errorf("store %q: the engine has to be bolt, as in bolt:///var/lib/yizhen, or etcd", location)
+	}
+	return filepath.Join(u.Host, filepath.FromSlash(u.Path)), nil // bolt://data is the folder data, here
 }
 
 // suiteOptions say how the whole suite is run on one machine.

@@ -160,18 +160,25 @@ func (db *DB) append(tx *Tx, head *journalv1.Head, by Origin) (wrote []entry, er
 		}
 		change.Hash = Hash(head.GetHashAlgorithm(), change)
 		previous = change.GetHash()
-		if err := putMessage(tx, changeKey(revision), change); err != nil {
+		e := entry{change: change, kind: string(kind(c).Name())}
+		if err := putChange(tx, e); err != nil {
 			return nil, err
 		}
-		if err := tx.Put([]byte(latestPrefix+c.Name), revisionBytes(revision)); err != nil {
-			return nil, err
-		}
-		if err := tx.Put(typeKey(string(kind(c).Name()), revision), []byte(c.Name)); err != nil {
-			return nil, err
-		}
-		wrote = append(wrote, entry{change: change, kind: string(kind(c).Name())})
+		wrote = append(wrote, e)
 	}
 	return wrote, putMessage(tx, []byte(headKey), db.headAt(head.GetHashAlgorithm(), revision, previous, commitTime))
+}
+
+// putChange writes a change, and what it is found by.
+func putChange(tx store.Tx, e entry) error {
+	revision, resource := e.change.GetRevision(), e.change.GetResource()
+	if err := putMessage(tx, changeKey(revision), e.change); err != nil {
+		return err
+	}
+	if err := tx.Put([]byte(latestPrefix+resource), revisionBytes(revision)); err != nil {
+		return err
+	}
+	return tx.Put(typeKey(e.kind, revision), []byte(resource))
 }
 
 func kind(c store.Change) protoreflect.FullName { return c.Row.ProtoReflect().Descriptor().FullName() }

@@ -62,7 +62,7 @@ func Ask[W any](ctx context.Context, db *journal.DB, req Mutation, ask func() (W
 		return ask()
 	}
 	err = db.View(ctx, func(r store.Reader) error {
-		_, err := r.Get(receiptKey(by))
+		_, err := r.Get(ReceiptKey(by))
 		return err
 	})
 	if errors.Is(err, store.ErrNotFound) {
@@ -71,13 +71,14 @@ func Ask[W any](ctx context.Context, db *journal.DB, req Mutation, ask func() (W
 	return word, err
 }
 
-// A receipt is stored under receipt/<actor> 0 <request id>: the digest of the request, then the answer as an Any.
-func receiptKey(by journal.Origin) []byte {
+// ReceiptKey is where the receipt of a request is stored: receipt/<actor> 0 <request id>. It is the digest of the request, then
+// the answer as an Any.
+func ReceiptKey(by journal.Origin) []byte {
 	return []byte("receipt/" + by.Actor + "\x00" + by.RequestID)
 }
 
 func recall[A proto.Message](tx *journal.Tx, by journal.Origin, digest []byte) (answer A, err error) {
-	receipt, err := tx.Get(receiptKey(by))
+	receipt, err := tx.Get(ReceiptKey(by))
 	if err != nil {
 		return answer, err
 	}
@@ -106,7 +107,7 @@ func remember(tx *journal.Tx, by journal.Origin, digest []byte, answer proto.Mes
 	if err != nil {
 		return err
 	}
-	return tx.Put(receiptKey(by), append(digest[:sha256.Size:sha256.Size], raw...))
+	return tx.Put(ReceiptKey(by), append(digest[:sha256.Size:sha256.Size], raw...))
 }
 
 func digestOf(method string, req proto.Message) ([]byte, error) {

@@ -1,15 +1,18 @@
 // Package replay proves that the tables of a service are what its journal says. It makes them again from the changes alone,
 // in an empty store, and compares: rows and index entries, byte for byte.
 //
-// What is outside the tables is not compared: the journal's own keys, and the receipts of request ids, which no change
-// tells of.
+// The journal's own keys and the receipts of request ids, which no change tells of, are not compared. Nothing else may be in
+// a store.
 package replay
 
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/yizhen/yizhen/pkg/journal"
@@ -47,7 +50,7 @@ func Check(ctx context.Context, db *journal.DB, schema *store.Schema, scratch st
 			return done, err
 		}
 		if len(changes) > 0 {
-			if err := carryOut(ctx, scratch, schema, changes); err != nil {
+			if err := carryOut(ctx, scratch, schema, changes, done+1); err != nil {
 				return done, err
 			}
 			done = changes[len(changes)-1].GetRevision()
@@ -63,10 +66,14 @@ func Check(ctx context.Context, db *journal.DB, schema *store.Schema, scratch st
 	}
 }
 
-func carryOut(ctx context.Context, scratch store.Store, schema *store.Schema, changes []*journalv1.Change) error {
+// carryOut carries out changes whose first has to be of a revision.
+func carryOut(ctx context.Context, scratch store.Store, schema *store.Schema, changes []*journalv1.Change, first int64) error {
 	return scratch.Update(ctx, func(tx store.Tx) error {
-		for _, c := range changes {
-			if err := apply(tx, schema, c); err != nil {
+		for i, c := range changes {
+			if want := first + int64(i); c.GetRevision() != want {
+				return fmt.Errorf("revision %d is missing", want)
+			}
+			if err := Apply(tx, schema, c); err != nil {
 				return fmt.Errorf("revision %d: %w", c.GetRevision(), err)
 			}
 		}
@@ -74,12 +81,26 @@ func carryOut(ctx context.Context, scratch store.Store, schema *store.Schema, ch
 	})
 }
 
-func apply(tx store.Tx, schema *store.Schema, c *journalv1.Change) error {
+// Apply carries one change out on the tables. It has to begin from the state that the changes before it have led to, so that
+// a history which was rewritten in between does not pass because it ends well.
+func Apply(tx store.Tx, schema *store.Schema, c *journalv1.Change) error {
 	if c.GetType() == journalv1.Change_TYPE_DELETED {
 		return schema.Remove(tx, c.GetResource(), c.GetBeforeDigest())
 	}
 	url := c.GetAfter().GetTypeUrl()
-	return schema.Restore(tx, url[strings.LastIndexByte(url, '.')+1:], c.GetResource(), c.GetAfter().GetValue())
+	kind := url[strings.LastIndexByte(url, '.')+1:]
+	before, err := schema.Stored(tx, kind, c.GetResource())
+	there := !errors.Is(err, store.ErrNotFound)
+	if err != nil && there {
+		return err
+	}
+	if created := c.GetType() == journalv1.Change_TYPE_CREATED; created == there {
+		return fmt.Errorf("%s is said to be %s, and before it was there: %t", c.GetResource(), c.GetType(), there)
+	}
+	if sum := sha256.Sum256(before); there && !bytes.Equal(sum[:], c.GetBeforeDigest()) {
+		return fmt.Errorf("%s is changed from a state that no change before led to", c.GetResource())
+	}
+	return schema.Restore(tx, kind, c.GetResource(), c.GetAfter().GetValue())
 }
 
 // compare compares the tables, unless the journal has gone on since the revision.
@@ -96,10 +117,28 @@ func compare(ctx context.Context, db *journal.DB, schema *store.Schema, scratch 
 					return err
 				}
 			}
-			return nil
+			return strays(schema, stored)
 		})
 	})
 	return compared, err
+}
+
+// beside are the beginnings of the keys that a store has besides its tables.
+var beside = []string{"journal/", "receipt/"}
+
+// strays fails at a key that nobody would miss, because no part of the program reads it.
+func strays(schema *store.Schema, stored store.Reader) error {
+	var from []byte
+	for _, prefix := range append(slices.Sorted(slices.Values(slices.Concat(store.TablePrefixes(), beside))), "") {
+		for e, err := range stored.Scan(from, []byte(prefix), store.Ascending) {
+			if err != nil {
+				return err
+			}
+			return &DifferenceError{Key: string(e.Key), Stored: schema.Tell(e.Key, e.Value)}
+		}
+		from = store.PrefixEnd([]byte(prefix))
+	}
+	return nil
 }
 
 func scan(r store.Reader, prefix string) iter.Seq2[store.Entry, error] {

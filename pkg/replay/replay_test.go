@@ -113,6 +113,8 @@ func TestEveryDifferenceIsNamed(t *testing.T) {
 		"a row that was taken away":                        {func(tx store.Tx) error { return tx.Delete([]byte(row)) }, row},
 		"a row that no change tells of":                    {func(tx store.Tx) error { return tx.Put([]byte("row/Town/towns/1"), nil) }, "row/Town/towns/1"},
 		"an index entry that is gone":                      {func(tx store.Tx) error { return tx.Delete([]byte(index)) }, index},
+		"a key that belongs to nothing":                    {func(tx store.Tx) error { return tx.Put([]byte("stray"), nil) }, "stray"},
+		"a key after all others":                           {func(tx store.Tx) error { return tx.Put([]byte("zz"), nil) }, "zz"},
 		"an index entry too many":                          {func(tx store.Tx) error { return tx.Put([]byte(index+"x"), nil) }, index + "x"},
 	} {
 		t.Run(shows, func(t *testing.T) {
@@ -133,6 +135,36 @@ func TestEveryDifferenceIsNamed(t *testing.T) {
 				t.Errorf("answered with %v, want a difference at %q", err, c.key)
 			}
 		})
+	}
+}
+
+// TestARewrittenHistoryDoesNotPass replaces what a change in the middle led to. The tables agree with the end all the same.
+func TestARewrittenHistoryDoesNotPass(t *testing.T) {
+	r := open(t, t.TempDir())
+	defer r.db.Close()
+	for _, title := range []string{"first", "second", "third"} {
+		r.update(t, func(tx *journal.Tx) error {
+			return r.towns.Put(tx, &townv1.Town{Name: "towns/140525-casting", TitleEn: title})
+		})
+	}
+	var second []byte
+	err := r.raw.Update(t.Context(), func(tx store.Tx) error {
+		for e, err := range tx.Scan([]byte("journal/change/"), store.PrefixEnd([]byte("journal/change/")), store.Ascending) {
+			if err != nil {
+				return err
+			}
+			if strings.Contains(string(e.Value), "second") {
+				second = []byte(strings.Replace(string(e.Value), "second", "zecond", 1))
+				return tx.Put(e.Key, second)
+			}
+		}
+		return nil
+	})
+	if err != nil || second == nil {
+		t.Fatal("there is no second change", err)
+	}
+	if _, err := r.check(t); err == nil || !strings.Contains(err.Error(), "revision 3") {
+		t.Errorf("the rewritten history is answered with %v", err)
 	}
 }
 

@@ -131,6 +131,9 @@ func (q *Queue) Poll() *Update {
 	}
 }
 
+// Len returns how many updates wait.
+func (q *Queue) Len() int { return len(q.waiting) }
+
 // Close lets no more updates in. Those that wait are still to be taken out.
 func (q *Queue) Close() {
 	q.closing.Lock()
