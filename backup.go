@@ -12,7 +12,6 @@ import (
 	"github.com/yizhen/yizhen/pkg/backup"
 	"github.com/yizhen/yizhen/pkg/clock"
 	"github.com/yizhen/yizhen/pkg/journal"
-	"github.com/yizhen/yizhen/pkg/replay"
 	"github.com/yizhen/yizhen/pkg/store"
 	"github.com/yizhen/yizhen/pkg/store/bolt"
 )
@@ -30,7 +29,7 @@ func (c *backupCommand) Run(ctx context.Context, w io.Writer) (err error) {
 		return err
 	}
 	if err := absent(c.To); err != nil {
-		return err
+		return err // before the store is opened
 	}
 	source := journalSource{Service: c.Service, Store: c.Store}
 	db, err := source.openStore(ctx)
@@ -38,25 +37,18 @@ func (c *backupCommand) Run(ctx context.Context, w io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	aside, err := os.CreateTemp(filepath.Dir(c.To), ".backup-*") // only its owner may read it
+	var summary backup.Summary
+	err = writeAside(c.To, func(f *os.File) (err error) {
+		if summary, err = backup.Write(ctx, io.MultiWriter(f, &progressLine{out: w, of: c.To, verb: "written"}), db); err != nil {
+			return err
+		}
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		_, err = backup.Check(f)
+		return err
+	})
 	if err != nil {
-		return err
-	}
-	defer os.Remove(aside.Name()) //nolint:errcheck // it is there no more, or a part of a backup that failed
-	summary, err := backup.Write(ctx, io.MultiWriter(aside, &progressLine{out: w, of: c.To, verb: "written"}), db)
-	if err == nil {
-		err = aside.Sync()
-	}
-	if err == nil {
-		_, err = aside.Seek(0, io.SeekStart)
-	}
-	if err == nil {
-		_, err = backup.Check(aside)
-	}
-	if err = errors.Join(err, aside.Close()); err != nil {
-		return err
-	}
-	if err := place(aside.Name(), c.To); err != nil {
 		return err
 	}
 	fmt.Fprintf(w, "%s holds %s\n", c.To, describe(summary))
@@ -174,7 +166,7 @@ func (c *restoreCommand) rewind(ctx context.Context, whole, path, scratch string
 func (c *restoreCommand) schema() *store.Schema { return serviceNamed(c.Service).schema() }
 
 // prove verifies the journal of a store, and that its tables are what the journal makes.
-func (c *restoreCommand) prove(ctx context.Context, db *journal.DB, folder string, w io.Writer) (err error) {
+func (c *restoreCommand) prove(ctx context.Context, db *journal.DB, folder string, w io.Writer) error {
 	head, err := db.Head(ctx)
 	if err != nil {
 		return err
@@ -188,46 +180,12 @@ func (c *restoreCommand) prove(ctx context.Context, db *journal.DB, folder strin
 			c.Service, head.GetFirstRevision(), head.GetRevision(), hash)
 		return nil
 	}
-	path := filepath.Join(folder, "scratch.db")
-	scratch, err := bolt.Open(path)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, scratch.Close(), os.Remove(path)) }()
-	changes, err := replay.Check(ctx, db, c.schema(), scratch, everySoMany(w))
+	changes, err := replayed(ctx, db, c.Service, folder, w)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(w, "the journal of %s is whole to revision %d, hash %x, and the tables are what its changes make\n", c.Service, changes, hash)
 	return nil
-}
-
-// absent fails if there is a file of that name.
-func absent(path string) error {
-	_, err := os.Lstat(path)
-	switch {
-	case err == nil:
-		return fmt.Errorf("%s is there already, and is not written over", path)
-	case errors.Is(err, os.ErrNotExist):
-		return nil
-	}
-	return err
-}
-
-// place gives a file that is whole and synced its name, durably. Unlike a rename, a link never replaces what came there
-// meanwhile.
-func place(aside, path string) error {
-	if err := os.Link(aside, path); err != nil {
-		return err
-	}
-	if err := os.Remove(aside); err != nil {
-		return err
-	}
-	folder, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(folder.Sync(), folder.Close())
 }
 
 // progressBytes is after how much of a large file a line says how far it is.

@@ -8,7 +8,6 @@ import (
 	"io"
 	"iter"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/yizhen/yizhen/pkg/journal"
@@ -99,41 +98,9 @@ func (r *journalReader) all(ctx context.Context, first, last int64) iter.Seq2[*j
 	}
 }
 
-// export writes a segment to a file that is not there yet. Nobody ever finds half of it under its name.
-func (r *journalReader) export(ctx context.Context, s journal.Segment, path string) (err error) {
-	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
-		return cmp.Or(err, fmt.Errorf("%s exists", path))
-	}
-	folder := filepath.Dir(path)
-	f, err := os.CreateTemp(folder, filepath.Base(path)+".*.partial")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name()) // the first error is the one to tell
-		}
-	}()
-	err = journal.WriteSegment(f, s, r.all(ctx, s.First, s.Last))
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncFolder(folder)
-}
-
-// syncFolder makes a new name in a folder durable.
-func syncFolder(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
+// export writes a segment to a file that is not there yet.
+func (r *journalReader) export(ctx context.Context, s journal.Segment, path string) error {
+	return writeAside(path, func(f *os.File) error { return journal.WriteSegment(f, s, r.all(ctx, s.First, s.Last)) })
 }
 
 // readSegments follows a journal through files, which have to join. The chain that comes back stands at their end.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/yizhen/yizhen/pkg/journal"
 	"github.com/yizhen/yizhen/pkg/replay"
 	"github.com/yizhen/yizhen/pkg/store/bolt"
 )
@@ -34,18 +35,24 @@ func (c *journalReplayCommand) Run(ctx context.Context, w io.Writer) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	scratch, err := bolt.Open(filepath.Join(folder, "replayed.db"))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, scratch.Close()) }()
-
-	changes, err := replay.Check(ctx, db, serviceNamed(c.Service).schema(), scratch, everySoMany(w))
+	changes, err := replayed(ctx, db, c.Service, folder, w)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(w, "the tables of %s are what its %d changes make\n", c.Service, changes)
 	return nil
+}
+
+// replayed compares the tables of a store with what its journal makes, in a store of its own that is made in the folder and
+// removed. It returns how many changes there were.
+func replayed(ctx context.Context, db *journal.DB, service, folder string, w io.Writer) (changes int64, err error) {
+	path := filepath.Join(folder, "replayed.db")
+	scratch, err := bolt.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, scratch.Close(), os.Remove(path)) }()
+	return replay.Check(ctx, db, serviceNamed(service).schema(), scratch, everySoMany(w))
 }
 
 // everySoMany says now and then how many changes a replay has carried out.
