@@ -50,16 +50,16 @@ type service struct {
 // services lists them.
 func services() []service {
 	return []service{
-		{name: "town", schema: town.New(nil).Schema, register: func(db *journal.DB, _ peers) func(grpc.ServiceRegistrar) {
+		{name: "town", schema: func() *store.Schema { return town.New(nil).Schema() }, register: func(db *journal.DB, _ peers) func(grpc.ServiceRegistrar) {
 			return town.New(db).Register
 		}},
-		{name: "project", asks: []string{"town"}, schema: project.New(nil, nil).Schema, register: func(db *journal.DB, p peers) func(grpc.ServiceRegistrar) {
+		{name: "project", asks: []string{"town"}, schema: func() *store.Schema { return project.New(nil, nil).Schema() }, register: func(db *journal.DB, p peers) func(grpc.ServiceRegistrar) {
 			return project.New(db, journalv1.NewJournalClient(p["town"])).Register
 		}},
-		{name: "fund", asks: []string{"town", "project"}, schema: fund.New(nil, nil, nil).Schema, register: func(db *journal.DB, p peers) func(grpc.ServiceRegistrar) {
+		{name: "fund", asks: []string{"town", "project"}, schema: func() *store.Schema { return fund.New(nil, nil, nil).Schema() }, register: func(db *journal.DB, p peers) func(grpc.ServiceRegistrar) {
 			return fund.New(db, journalv1.NewJournalClient(p["project"]), journalv1.NewJournalClient(p["town"])).Register
 		}},
-		{name: "assessment", asks: []string{"town", "project", "fund"}, schema: assessment.New(nil, assessment.Peers{}).Schema, register: func(db *journal.DB, p peers) func(grpc.ServiceRegistrar) {
+		{name: "assessment", asks: []string{"town", "project", "fund"}, schema: func() *store.Schema { return assessment.New(nil, assessment.Peers{}).Schema() }, register: func(db *journal.DB, p peers) func(grpc.ServiceRegistrar) {
 			return assessment.New(db, assessment.Peers{
 				Town:           townv1.NewTownRegistryClient(p["town"]),
 				Project:        projectv1.NewProjectTrackingClient(p["project"]),
@@ -180,23 +180,26 @@ func runSuite(ctx context.Context, o suiteOptions, ready func(endpoints)) (err e
 		defer lis.Close() //nolint:errcheck // closed by its server; this is for when there is none
 		at.Services[name] = lis.Addr().String()
 	}
+	// Everything is made before anything is started, so that what cannot be made leaves nothing running.
+	var starts []func() error
 	for _, svc := range services() {
-		connected, err := dial(at.Services, svc.asks, nil, tokens[svc.name])
-		if err != nil {
-			return err
+		connected, dialErr := dial(at.Services, svc.asks, nil, tokens[svc.name])
+		if dialErr != nil {
+			return dialErr
 		}
-		db, err := openJournal(ctx, o.store, svc.name, o.storeFiles, o.clock, journal.WithHash(o.proof.algorithm))
-		if err != nil {
-			return errors.Join(err, connected.close())
+		defer func() { err = errors.Join(err, connected.close()) }()
+		db, openErr := openJournal(ctx, o.store, svc.name, o.storeFiles, o.clock, journal.WithHash(o.proof.algorithm))
+		if openErr != nil {
+			return openErr
 		}
-		defer func() { err = errors.Join(err, connected.close(), db.Close()) }()
-		server, err := rpc.NewServer(db, svc.register(db, connected), rpc.Options{
+		defer func() { err = errors.Join(err, db.Close()) }()
+		server, serveErr := rpc.NewServer(db, svc.register(db, connected), rpc.Options{
 			Credentials: credentials, Logger: o.logger.With("service", svc.name), CallTimeout: o.callTimeout, StopTimeout: o.stopTimeout,
 		})
-		if err != nil {
-			return err
+		if serveErr != nil {
+			return serveErr
 		}
-		group.Go(func() error {
+		starts = append(starts, func() error {
 			return o.proof.serve(serving, db, func(ctx context.Context) error { return server.Serve(ctx, listeners[svc.name]) })
 		})
 	}
@@ -210,6 +213,9 @@ func runSuite(ctx context.Context, o suiteOptions, ready func(endpoints)) (err e
 	handler, err := newGateway(connected, o.logger, o.callTimeout)
 	if err != nil {
 		return err
+	}
+	for _, start := range starts {
+		group.Go(start)
 	}
 	lis := listeners["gateway"]
 	group.Go(func() error {
