@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -11,8 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/yizhen/yizhen/pkg/clock"
 	"github.com/yizhen/yizhen/pkg/journal"
@@ -314,15 +311,10 @@ func readCheckpoints(path string) (found []*journalv1.Checkpoint, err error) {
 		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // it was only read
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		p := &journalv1.Checkpoint{}
-		if err := protojson.Unmarshal(lines.Bytes(), p); err != nil {
-			return nil, fmt.Errorf("%s, line %d: %w", path, len(found)+1, err)
-		}
-		found = append(found, p)
+	if found, err = journal.ReadCheckpoints(f); err != nil {
+		return nil, fmt.Errorf("%s, %w", path, err)
 	}
-	return found, lines.Err()
+	return found, nil
 }
 
 type journalCheckpointsCommand struct {
@@ -338,7 +330,7 @@ func (c *journalCheckpointsCommand) Run(ctx context.Context, w io.Writer) (err e
 	defer func() { err = errors.Join(err, r.close()) }()
 	all, err := r.signed(ctx)
 	for _, p := range all {
-		line, err := protojson.Marshal(p)
+		line, err := journal.CheckpointLine(p)
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -76,6 +77,9 @@ type storage struct {
 	JournalHash       string        `help:"How a journal that begins is hashed: sha256, or sm3." enum:"sha256,sm3" default:"sha256"`
 	JournalKey        string        `help:"The private key that signs checkpoints of the journals, as PKCS #8 in PEM: Ed25519 or SM2. Only its owner may read it." type:"existingfile" placeholder:"FILE"`
 	JournalSigned     time.Duration `help:"How often a journal that has grown is signed." default:"1m"`
+
+	JournalSignedRevisions int64  `help:"How many revisions a journal grows by until it is signed without waiting for that; 0 waits." default:"1000" placeholder:"N"`
+	JournalCheckpoints     string `help:"A folder outside the store to which what is signed is added too, one file for each service, such as town.checkpoints." placeholder:"FOLDER"`
 }
 
 func (s storage) files() etcd.Files {
@@ -219,6 +223,11 @@ func (f *serviceFlags) run(ctx context.Context, name, address string, addresses 
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	notary, err := proof.notary(ctx, db)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, notary.Close()) }()
 	server, err := rpc.NewServer(db, svc.register(db, connected), rpc.Options{
 		Credentials: credentials, TLS: config, Logger: log.With("service", name), CallTimeout: f.CallTimeout, StopTimeout: f.StopTimeout,
 	})
@@ -230,7 +239,7 @@ func (f *serviceFlags) run(ctx context.Context, name, address string, addresses 
 		return err
 	}
 	fmt.Fprintf(w, "%s answers gRPC on %s\n", name, lis.Addr())
-	return proof.serve(ctx, db, func(ctx context.Context) error { return server.Serve(ctx, lis) })
+	return signing(ctx, notary, func(ctx context.Context) error { return server.Serve(ctx, lis) })
 }
 
 // proof says how the journals of a run are hashed and signed.
@@ -238,12 +247,17 @@ type proof struct {
 	algorithm journal.Algorithm
 	signer    *journal.Signer // nil signs nothing
 	every     time.Duration
+	revisions int64
+	folder    string // of the files of checkpoints; empty keeps them in the stores alone
 	logger    *slog.Logger
 }
 
 // proof reads the settings. A key that others may read is refused.
 func (s storage) proof(log *slog.Logger) (p proof, err error) {
-	p = proof{every: s.JournalSigned, logger: log}
+	p = proof{every: s.JournalSigned, revisions: s.JournalSignedRevisions, folder: s.JournalCheckpoints, logger: log}
+	if s.JournalKey == "" && s.JournalCheckpoints != "" {
+		return p, errors.New("there are no checkpoints without a key that signs them: --journal-key")
+	}
 	if p.algorithm, err = journal.AlgorithmNamed(s.JournalHash); err != nil || s.JournalKey == "" {
 		return p, err
 	}
@@ -257,6 +271,9 @@ func (s storage) proof(log *slog.Logger) (p proof, err error) {
 	if p.every <= 0 {
 		return p, fmt.Errorf("journals cannot be signed every %s", p.every)
 	}
+	if p.revisions < 0 {
+		return p, fmt.Errorf("journals cannot be signed every %d revisions", p.revisions)
+	}
 	text, err := os.ReadFile(s.JournalKey)
 	if err != nil {
 		return p, fmt.Errorf("journal key: %w", err)
@@ -265,15 +282,35 @@ func (s storage) proof(log *slog.Logger) (p proof, err error) {
 	return p, err
 }
 
-// serve serves, and has the journal signed meanwhile and once all calls have ended.
-func (p proof) serve(ctx context.Context, db *journal.DB, serve func(context.Context) error) error {
+// notary returns who signs a journal, after a look whether the journal is still what was signed; nil if nobody does.
+func (p proof) notary(ctx context.Context, db *journal.DB) (n *journal.Notary, err error) {
 	if p.signer == nil {
+		return nil, nil
+	}
+	n = &journal.Notary{DB: db, Signer: p.signer, Every: p.every, Revisions: p.revisions, Logger: p.logger}
+	if p.folder == "" {
+		return n, nil
+	}
+	if err := os.MkdirAll(p.folder, 0o755); err != nil {
+		return nil, fmt.Errorf("checkpoints: %w", err)
+	}
+	if n.File, err = journal.OpenCheckpointFile(filepath.Join(p.folder, db.Service()+".checkpoints")); err != nil {
+		return nil, err
+	}
+	if err := n.Begin(ctx); err != nil {
+		return nil, errors.Join(err, n.File.Close())
+	}
+	return n, nil
+}
+
+// signing serves, and has the journal signed meanwhile and once all calls have ended.
+func signing(ctx context.Context, notary *journal.Notary, serve func(context.Context) error) error {
+	if notary == nil {
 		return serve(ctx)
 	}
-	signing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	signed := make(chan error, 1)
-	notary := &journal.Notary{DB: db, Signer: p.signer, Every: p.every, Logger: p.logger}
-	go func() { signed <- notary.Run(signing) }()
+	go func() { signed <- notary.Run(running) }()
 	err := serve(ctx)
 	stop()
 	return errors.Join(err, <-signed)

@@ -193,6 +193,11 @@ func runSuite(ctx context.Context, o suiteOptions, ready func(endpoints)) (err e
 			return openErr
 		}
 		defer func() { err = errors.Join(err, db.Close()) }()
+		notary, notaryErr := o.proof.notary(ctx, db)
+		if notaryErr != nil {
+			return notaryErr
+		}
+		defer func() { err = errors.Join(err, notary.Close()) }()
 		server, serveErr := rpc.NewServer(db, svc.register(db, connected), rpc.Options{
 			Credentials: credentials, Logger: o.logger.With("service", svc.name), CallTimeout: o.callTimeout, StopTimeout: o.stopTimeout,
 		})
@@ -200,7 +205,7 @@ func runSuite(ctx context.Context, o suiteOptions, ready func(endpoints)) (err e
 			return serveErr
 		}
 		starts = append(starts, func() error {
-			return o.proof.serve(serving, db, func(ctx context.Context) error { return server.Serve(ctx, listeners[svc.name]) })
+			return signing(serving, notary, func(ctx context.Context) error { return server.Serve(ctx, listeners[svc.name]) })
 		})
 	}
 
