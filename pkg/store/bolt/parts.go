@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"bytes"
+	"errors"
 
 	"go.etcd.io/bbolt"
 
@@ -33,8 +34,14 @@ func partOf(key []byte) int {
 	return rest
 }
 
-// createBuckets makes the buckets that are not there.
+// errLayout: the keys of parts are in the one bucket that there once was, where nobody would find them.
+var errLayout = errors.New("it is of an earlier layout, which this program does not read")
+
+// createBuckets makes the buckets of a new store.
 func createBuckets(tx *bbolt.Tx) error {
+	if tx.Bucket(bucket) != nil && tx.Bucket(parts[0]) == nil {
+		return errLayout
+	}
 	for _, name := range append([][]byte{bucket}, parts...) {
 		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 			return err
