@@ -92,6 +92,11 @@ func (db *DB) append(tx *Tx, head *journalv1.Head, by Origin) (wrote []entry, er
 		if err := putChange(tx, e); err != nil {
 			return nil, err
 		}
+		if c.After != nil {
+			if err := tx.Put(store.RowKey(e.kind, c.Name), store.JoinRow(revision, c.After)); err != nil {
+				return nil, err
+			}
+		}
 		wrote = append(wrote, e)
 	}
 	return wrote, putMessage(tx, []byte(headKey), db.headAt(head.GetHashAlgorithm(), revision, previous, commitTime))
@@ -103,8 +108,10 @@ func putChange(tx store.Tx, e entry) error {
 	if err := putMessage(tx, changeKey(revision), e.change); err != nil {
 		return err
 	}
-	if err := tx.Put([]byte(latestPrefix+resource), revisionBytes(revision)); err != nil {
-		return err
+	if e.change.GetType() == journalv1.Change_TYPE_DELETED {
+		if err := tx.Put([]byte(deletedPrefix+resource), revisionBytes(revision)); err != nil {
+			return err
+		}
 	}
 	return tx.Put(typeKey(e.kind, revision), []byte(resource))
 }
@@ -144,12 +151,15 @@ func (tx *Tx) Record(c store.Change) error {
 		if kind(earlier) != kind(c) {
 			return fmt.Errorf("%s is the name of a %s and of a %s", c.Name, kind(earlier), kind(c))
 		}
-		c.Before = earlier.Before
+		c.Before, c.Revision = earlier.Before, earlier.Revision
 		tx.changes[i] = store.Change{}
 		delete(tx.at, c.Name)
 	}
 	if bytes.Equal(c.Before, c.After) && (c.Before == nil) == (c.After == nil) {
-		return nil
+		if c.After == nil {
+			return nil
+		}
+		return tx.Put(store.RowKey(string(kind(c).Name()), c.Name), store.JoinRow(c.Revision, c.After))
 	}
 	tx.at[c.Name] = len(tx.changes)
 	tx.changes = append(tx.changes, c)

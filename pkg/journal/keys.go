@@ -12,12 +12,32 @@ import (
 )
 
 // Keys. A change is stored under journal/change/ and its revision in 8 bytes, big-endian, so that the order of
-// keys is the order of revisions; under journal/latest/ and a resource's name is the revision of its last change.
+// keys is the order of revisions. The revision of a resource's last change stands in its row; of one that was deleted it is
+// under journal/deleted/ and its name.
 const (
-	changePrefix = "journal/change/"
-	latestPrefix = "journal/latest/"
-	headKey      = "journal/head"
+	changePrefix  = "journal/change/"
+	deletedPrefix = "journal/deleted/"
+	headKey       = "journal/head"
 )
+
+// latest returns the revision of the last change of a resource of one of some kinds; store.ErrNotFound if there is none.
+func latest(r store.Reader, kinds []string, resource string) (int64, error) {
+	for _, kind := range kinds {
+		stored, err := r.Get(store.RowKey(kind, resource))
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		// A row that the transaction has just made has none yet.
+		if revision, _ := store.SplitRow(stored); revision > 0 {
+			return revision, nil
+		}
+	}
+	at, err := r.Get([]byte(deletedPrefix + resource))
+	return revisionOf(at), err
+}
 
 // get reads a change that has to be there.
 func get(r store.Reader, revision int64) (*journalv1.Change, error) {

@@ -67,15 +67,18 @@ func readHead(r store.Reader) (*journalv1.Head, error) {
 // Latest returns the last change of a resource, or store.ErrNotFound. It is what others keep as evidence, so it is held
 // against its own hash.
 func Latest(r store.Reader, resource string) (*journalv1.Change, error) {
-	at, err := r.Get([]byte(latestPrefix + resource))
-	if err != nil {
-		return nil, err
-	}
 	head, err := readHead(r)
 	if err != nil {
 		return nil, err
 	}
-	revision := revisionOf(at)
+	kinds, err := store.Kinds(r)
+	if err != nil {
+		return nil, err
+	}
+	revision, err := latest(r, kinds, resource)
+	if err != nil {
+		return nil, err
+	}
 	c, err := find(r, resource, revision)
 	var gone *PrunedError
 	if errors.As(err, &gone) {

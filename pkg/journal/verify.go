@@ -100,15 +100,18 @@ func verify(r store.Reader, chain *Chain, end int64) error {
 // findable checks that the last change that is kept of the resource is not one before this, and that those who read by type
 // find it.
 func findable(r store.Reader, c *journalv1.Change) error {
-	at, err := r.Get([]byte(latestPrefix + c.GetResource()))
+	kind, err := kindOf(r, c)
+	if err != nil {
+		return err
+	}
+	at, err := latest(r, []string{kind}, c.GetResource())
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	if revisionOf(at) < c.GetRevision() {
+	if at < c.GetRevision() {
 		return &CorruptError{Revision: c.GetRevision(), Problem: "is not found as the last change of its resource"}
 	}
-	_, err = kindOf(r, c)
-	return err
+	return nil
 }
 
 // verifyHead holds the head against the change that it names, which must not be before the last one verified.
