@@ -105,3 +105,62 @@ func TestJournalMovesToFiles(t *testing.T) {
 	}
 	mustRefuse(t, "3: not a whole journal segment: it is cut off", append([]string{"journal", "verify", "town"}, files...)...)
 }
+
+// TestSignedOutsideTheStore kills a service, then takes the end of its journal away. What was signed is in a file elsewhere, each
+// once, so the verifier finds it and the service does not go on.
+func TestSignedOutsideTheStore(t *testing.T) {
+	folder := t.TempDir()
+	file := func(name string) string { return filepath.Join(folder, name) }
+	if out, err := yizhen(t, "journal", "key", file("key")); err != nil {
+		t.Fatal(err, out)
+	}
+	args := []string{
+		"serve", "--store", "bolt://" + file("data"), "--journal-key", file("key"), "--journal-checkpoints", file("signed"),
+		"--journal-signed", "1h", "--journal-signed-revisions", "1", "--listen", "127.0.0.1:0", "--town-listen", "127.0.0.1:0",
+		"--project-listen", "127.0.0.1:0", "--fund-listen", "127.0.0.1:0", "--assessment-listen", "127.0.0.1:0",
+	}
+	enter := func(codes ...string) *process {
+		p := start(t, args...)
+		url, token := p.await(`^REST +(\S+)`), p.await(`^admin token for this run: (\S+)`)
+		for _, code := range codes {
+			if status, body := callREST(t, http.DefaultClient, "POST", url+"/v1/divisions?division_id="+code, token, zezhou); status != http.StatusOK {
+				t.Fatalf("a division is created with status %d: %s", status, body)
+			}
+		}
+		return p
+	}
+	enter("140521", "140522").stop()
+	old, err := os.ReadFile(file("data/town.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := enter("140524", "140525")
+	if err := p.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for range p.more {
+		continue
+	}
+	if err := p.cmd.Wait(); err == nil {
+		t.Error("a service that was killed ended well")
+	}
+	enter().stop()
+
+	verify := []string{"journal", "verify", "town", "--store", "bolt://" + file("data"), "--public-key", file("key.pub"), "--checkpoints", file("signed/town.checkpoints")}
+	mustPrint(t, "whole from revision 1 to 4", verify...)
+	text, err := os.ReadFile(file("signed/town.checkpoints"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := bytes.Count(text, []byte(`"name":"journals/town/checkpoints/4"`)); n != 1 {
+		t.Errorf("revision 4 is in the file %d times:\n%s", n, text)
+	}
+	if out, err := yizhen(t, "journal", "checkpoints", "town", "--store", "bolt://"+file("data")); err != nil || out != string(text) {
+		t.Errorf("the file is not what journal checkpoints prints: %v\n%s", err, out)
+	}
+	if err := os.WriteFile(file("data/town.db"), old, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mustRefuse(t, "journal revision 3: is missing: the journal ends at 2, and a checkpoint was signed at 4", verify...)
+	mustRefuse(t, "journals/town is not what was signed", args...)
+}
