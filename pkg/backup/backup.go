@@ -49,7 +49,7 @@ var (
 	// ErrDamaged: the file is not what was written.
 	ErrDamaged = errors.New("the backup is damaged")
 	// ErrUnfinished: the store is being made of a backup, and is not whole.
-	ErrUnfinished = errors.New("a restore into this store was begun and has not ended")
+	ErrUnfinished = errors.New("a restore into it was begun and has not ended: run `yizhen restore` again, which begins anew")
 )
 
 // Summary says what is in a backup.
@@ -60,6 +60,8 @@ type Summary struct {
 	Head *journalv1.Head
 	// Keys is how many there are.
 	Keys int64
+	// Largest is how many bytes the largest key and its value have, in a backup that was read.
+	Largest int
 }
 
 const journals = "journals/"
@@ -207,6 +209,7 @@ func read(from io.Reader, each func(store.Entry) error) (s Summary, err error) {
 			return s, err
 		}
 		s.Keys++
+		s.Largest = max(s.Largest, len(e.Key)+len(e.Value))
 		last = append(last[:0], e.Key...)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/yizhen/yizhen/pkg/journal"
 	"github.com/yizhen/yizhen/pkg/store"
 )
 
@@ -49,6 +50,36 @@ func Restore(ctx context.Context, from io.Reader, into store.Store, prove func(S
 func Load(ctx context.Context, from io.Reader, into store.Store) (Summary, error) {
 	f := &filler{into: into, most: chunkKeys}
 	return f.fill(ctx, from)
+}
+
+// FirstBad follows the journal of what Load could read of a damaged backup, as far as the backup says that it goes. It fails with
+// a journal.CorruptError that names the first revision which is missing or not what was written. If there is none the damage is
+// elsewhere.
+func FirstBad(ctx context.Context, s Summary, db *journal.DB) error {
+	first, last := max(s.Head.GetFirstRevision(), 1), s.Head.GetRevision()
+	var chain *journal.Chain
+	for done := first - 1; done < last; done = chain.Revision() {
+		changes, _, err := db.Read(ctx, done, chunkKeys)
+		if err != nil {
+			return err
+		}
+		if len(changes) == 0 {
+			return &journal.CorruptError{Revision: done + 1, Problem: "is missing"}
+		}
+		if chain == nil {
+			var before []byte // that of the first of all is known
+			if first > 1 {
+				before = changes[0].GetPreviousHash()
+			}
+			chain = journal.NewChain(journals+s.Service, s.Head.GetHashAlgorithm(), first-1, before)
+		}
+		for _, c := range changes {
+			if err := chain.Add(c); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // Unfinished fails with ErrUnfinished if a restore into a store was begun and has not ended.
