@@ -216,7 +216,7 @@ func httpStatus(t *testing.T, reason, code string) string {
 	switch reason {
 	case "STALE_ETAG":
 		return "412 if sent in `If-Match`, else 409"
-	case "STORE_FULL":
+	case "STORE_FULL", "NO_ROOM_FOR_BACKUP":
 		return "507"
 	case "CHANGE_TOO_LARGE":
 		return "413"

@@ -291,10 +291,10 @@ const file_yizhen_maintenance_v1_maintenance_proto_rawDesc = "" +
 	"\x0eprepared_bytes\x18\x01 \x01(\x03H\x00R\rpreparedBytes\x127\n" +
 	"\x04file\x18\x02 \x01(\v2!.yizhen.maintenance.v1.BackupFileH\x00R\x04file\x12\x16\n" +
 	"\x05chunk\x18\x03 \x01(\fH\x00R\x05chunkB\t\n" +
-	"\acontent2\xbc\x01\n" +
-	"\vMaintenance\x12\xac\x01\n" +
-	"\vBackUpStore\x12).yizhen.maintenance.v1.BackUpStoreRequest\x1a*.yizhen.maintenance.v1.BackUpStoreResponse\"D\xb2\xe1\x18\x1e\n" +
-	"\x1amaintenance.stores.back_up\x18\x01\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/{name=stores/*}:backUp0\x01BDZBgithub.com/yizhen/yizhen/proto/yizhen/maintenance/v1;maintenancev1b\x06proto3"
+	"\acontent2\xbb\x01\n" +
+	"\vMaintenance\x12\xab\x01\n" +
+	"\vBackUpStore\x12).yizhen.maintenance.v1.BackUpStoreRequest\x1a*.yizhen.maintenance.v1.BackUpStoreResponse\"C\xb2\xe1\x18\x1d\n" +
+	"\x19maintenance.stores.backUp\x18\x01\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/{name=stores/*}:backUp0\x01BDZBgithub.com/yizhen/yizhen/proto/yizhen/maintenance/v1;maintenancev1b\x06proto3"
 
 var (
 	file_yizhen_maintenance_v1_maintenance_proto_rawDescOnce sync.Once
