@@ -158,6 +158,9 @@ type journalPruneCommand struct {
 // Run archives, verifies what the disk then has, and only then removes. If it is interrupted it is run again: the file that it
 // finds is verified like one that it wrote.
 func (c *journalPruneCommand) Run(ctx context.Context, w io.Writer) (err error) {
+	if c.Backup != "" {
+		return errors.New("nothing is removed from a backup: prune the journal of the service, with --addr or --store")
+	}
 	r, err := c.open(ctx)
 	if err != nil {
 		return err

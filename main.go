@@ -30,7 +30,7 @@ type cli struct {
 	Gateway    gatewayCommand    `cmd:"" help:"Run the REST gateway alone."`
 	Token      tokenCommand      `cmd:"" help:"Make a token, and the lines of a credentials file that admit it."`
 	Journal    journalCommand    `cmd:"" help:"Read, verify and archive journals, and make the keys that sign them."`
-	Backup     backupCommand     `cmd:"" help:"Put the store of a stopped service into a file."`
+	Backup     backupCommand     `cmd:"" help:"Put the store of a service, running or stopped, into a file."`
 	Restore    restoreCommand    `cmd:"" help:"Make a store of a backup, as it was or as it was at an earlier revision."`
 	Settings   settingsCommand   `cmd:"" help:"Check the configuration file and list every setting with its three names."`
 }

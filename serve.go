@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -69,21 +70,35 @@ type (
 
 // storage says where records are kept, and how what is kept is proven.
 type storage struct {
-	Store             string        `help:"The store, as bolt://FOLDER, with a file for each service in the folder, or as etcd://HOST:PORT,…/PREFIX: see docs/store.md." default:"bolt://data" placeholder:"URL"`
-	StoreCA           string        `help:"The certificate authority of an etcd cluster, in PEM. Without it the cluster is spoken to without TLS." type:"existingfile" placeholder:"FILE"`
-	StoreCert         string        `help:"The certificate that is shown to an etcd cluster, in PEM." type:"existingfile" placeholder:"FILE"`
-	StoreKey          string        `help:"The key of that certificate, in PEM." type:"existingfile" placeholder:"FILE"`
-	StorePasswordFile string        `help:"The file that holds the password of the user in an etcd URL." type:"existingfile" placeholder:"FILE"`
-	JournalHash       string        `help:"How a journal that begins is hashed: sha256, or sm3." enum:"sha256,sm3" default:"sha256"`
-	JournalKey        string        `help:"The private key that signs checkpoints of the journals, as PKCS #8 in PEM: Ed25519 or SM2. Only its owner may read it." type:"existingfile" placeholder:"FILE"`
-	JournalSigned     time.Duration `help:"How often a journal that has grown is signed." default:"1m"`
+	Store         string `help:"The store, as bolt://FOLDER, with a file for each service in the folder, or as etcd://HOST:PORT,…/PREFIX: see docs/store.md." default:"bolt://data" placeholder:"URL"`
+	cluster       `embed:""`
+	BackupFolder  string        `help:"Where a backup that is asked for is put aside while it is sent, and takes as much room as the file. Without it that is the folder of the stores, and on etcd the system's folder for temporary files." type:"existingdir" placeholder:"FOLDER"`
+	JournalHash   string        `help:"How a journal that begins is hashed: sha256, or sm3." enum:"sha256,sm3" default:"sha256"`
+	JournalKey    string        `help:"The private key that signs checkpoints of the journals, as PKCS #8 in PEM: Ed25519 or SM2. Only its owner may read it." type:"existingfile" placeholder:"FILE"`
+	JournalSigned time.Duration `help:"How often a journal that has grown is signed." default:"1m"`
 
 	JournalSignedRevisions int64  `help:"How many revisions a journal grows by until it is signed without waiting for that; 0 waits." default:"1000" placeholder:"N"`
 	JournalCheckpoints     string `help:"A folder outside the store to which what is signed is added too, one file for each service, such as town.checkpoints." placeholder:"FOLDER"`
 }
 
-func (s storage) files() etcd.Files {
-	return etcd.Files{Authority: s.StoreCA, Certificate: s.StoreCert, Key: s.StoreKey, Password: s.StorePasswordFile}
+// backupFolder is where backups are put aside; empty for the system's folder.
+func (s storage) backupFolder() string {
+	if folder, err := boltFolder(s.Store); err == nil {
+		return cmp.Or(s.BackupFolder, folder)
+	}
+	return s.BackupFolder
+}
+
+// cluster says how an etcd cluster is reached.
+type cluster struct {
+	StoreCA           string `help:"The certificate authority of an etcd cluster, in PEM. Without it the cluster is spoken to without TLS." type:"existingfile" placeholder:"FILE"`
+	StoreCert         string `help:"The certificate that is shown to an etcd cluster, in PEM." type:"existingfile" placeholder:"FILE"`
+	StoreKey          string `help:"The key of that certificate, in PEM." type:"existingfile" placeholder:"FILE"`
+	StorePasswordFile string `help:"The file that holds the password of the user in an etcd URL." type:"existingfile" placeholder:"FILE"`
+}
+
+func (c cluster) files() etcd.Files {
+	return etcd.Files{Authority: c.StoreCA, Certificate: c.StoreCert, Key: c.StoreKey, Password: c.StorePasswordFile}
 }
 
 // serveCommand runs everything on one machine.
@@ -133,6 +148,7 @@ func (c *serveCommand) Run(ctx context.Context, log *slog.Logger, w io.Writer) e
 		logger:      log,
 		callTimeout: c.CallTimeout,
 		stopTimeout: c.StopTimeout,
+		backups:     c.backupFolder(),
 	}, func(at endpoints) { printEndpoints(w, at) })
 }
 
@@ -230,6 +246,7 @@ func (f *serviceFlags) run(ctx context.Context, name, address string, addresses 
 	defer func() { err = errors.Join(err, notary.Close()) }()
 	server, err := rpc.NewServer(db, svc.register(db, connected), rpc.Options{
 		Credentials: credentials, TLS: config, Logger: log.With("service", name), CallTimeout: f.CallTimeout, StopTimeout: f.StopTimeout,
+		BackupFolder: f.backupFolder(),
 	})
 	if err != nil {
 		return err

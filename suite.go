@@ -20,6 +20,7 @@ import (
 
 	"github.com/yizhen/yizhen/gateway"
 	"github.com/yizhen/yizhen/pkg/authn"
+	"github.com/yizhen/yizhen/pkg/backup"
 	"github.com/yizhen/yizhen/pkg/clock"
 	"github.com/yizhen/yizhen/pkg/journal"
 	"github.com/yizhen/yizhen/pkg/rpc"
@@ -146,6 +147,8 @@ type suiteOptions struct {
 	logger      *slog.Logger
 	callTimeout time.Duration
 	stopTimeout time.Duration
+	// backups is where backups are put aside; empty is the system's folder for temporary files.
+	backups string
 }
 
 // endpoints are where a running suite answers.
@@ -200,6 +203,7 @@ func runSuite(ctx context.Context, o suiteOptions, ready func(endpoints)) (err e
 		defer func() { err = errors.Join(err, notary.Close()) }()
 		server, serveErr := rpc.NewServer(db, svc.register(db, connected), rpc.Options{
 			Credentials: credentials, Logger: o.logger.With("service", svc.name), CallTimeout: o.callTimeout, StopTimeout: o.stopTimeout,
+			BackupFolder: o.backups,
 		})
 		if serveErr != nil {
 			return serveErr
@@ -242,6 +246,9 @@ func openJournal(ctx context.Context, location, name string, files etcd.Files, c
 	s, err := openStore(ctx, location, name, files)
 	if err != nil {
 		return nil, err
+	}
+	if err := backup.Unfinished(ctx, s); err != nil {
+		return nil, errors.Join(fmt.Errorf("the store of %s at %s: %w", name, location, err), s.Close())
 	}
 	return journal.Open(s, name, c, options...), nil
 }
