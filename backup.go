@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -139,6 +140,10 @@ func (c *restoreCommand) restore(ctx context.Context, file io.Reader, path, scra
 	}
 	if head.GetRevision() != summary.Head.GetRevision() || !bytes.Equal(head.GetHash(), summary.Head.GetHash()) {
 		return fmt.Errorf("%s says that the journal is at revision %d, and it is at %d", c.From, summary.Head.GetRevision(), head.GetRevision())
+	}
+	// Only a store of this program's version can be proven, or taken back to an earlier one.
+	if err := serviceNamed(c.Service).plan(slog.New(slog.NewTextHandler(w, nil))).Open(ctx, db); err != nil {
+		return fmt.Errorf("%s: %w", c.From, err)
 	}
 	return c.prove(ctx, db, scratch, w)
 }

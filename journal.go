@@ -14,9 +14,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protojson"
 
-	"github.com/yizhen/yizhen/pkg/clock"
 	"github.com/yizhen/yizhen/pkg/journal"
-	"github.com/yizhen/yizhen/pkg/store/etcd"
 	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
 )
 
@@ -71,7 +69,7 @@ func writeNew(path string, text []byte, mode os.FileMode) error {
 
 // journalSource says which journal is read: of a service that runs, or of a store that nobody has open.
 type journalSource struct {
-	Service   string `arg:"" help:"Whose journal: town, project, fund or assessment."`
+	Service   string `arg:"" help:"Whose journal: town, project, fund or assessment." enum:"town,project,fund,assessment"`
 	Addr      string `help:"Where the service answers gRPC." placeholder:"HOST:PORT" xor:"source"`
 	Store     string `help:"The store of a service that is stopped, as bolt://FOLDER; or an etcd cluster, as etcd://HOST:PORT,…/PREFIX." placeholder:"URL" xor:"source"`
 	TokenFile string `help:"The file that holds the caller's token." type:"existingfile" placeholder:"FILE"`
@@ -144,7 +142,7 @@ func (s *journalSource) openStore(ctx context.Context) (*journal.DB, error) {
 	if _, err := os.Stat(filepath.Join(folder, s.Service+".db")); err != nil && inFile {
 		return nil, fmt.Errorf("store: %w", err) // opening would make one
 	}
-	return openJournal(ctx, s.Store, s.Service, etcd.Files{}, clock.System{})
+	return readJournal(ctx, s.Store, s.Service)
 }
 
 // signed reads all checkpoints.
