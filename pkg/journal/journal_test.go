@@ -311,7 +311,7 @@ func replay(t testing.TB, db *journal.DB) map[string]string {
 		}
 		url := c.GetAfter().GetTypeUrl()
 		keys[c.GetResource()] = "row/" + url[strings.LastIndexByte(url, '.')+1:] + "/" + c.GetResource()
-		out[keys[c.GetResource()]] = string(c.GetAfter().GetValue())
+		out[keys[c.GetResource()]] = string(store.JoinRow(c.GetRevision(), c.GetAfter().GetValue()))
 	}
 	return out
 }
@@ -430,7 +430,7 @@ func TestFlippedBits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := 2*head + 2 + 1; len(records) != want { // changes, each under its type, latest changes, head
+	if want := 2*head + 1 + 1; len(records) != want { // changes, each under its type, one that was deleted, head
 		t.Fatalf("%d records, want %d", len(records), want)
 	}
 	for _, key := range slices.Sorted(maps.Keys(records)) {
@@ -452,8 +452,8 @@ func expectFound(t *testing.T, db *journal.DB, key, how string) {
 	t.Helper()
 	const head = 4
 	_, err := db.Verify(context.Background(), 1, head)
-	resource, isLatest := strings.CutPrefix(key, "journal/latest/")
-	if isLatest && err == nil {
+	resource, isDeleted := strings.CutPrefix(key, "journal/deleted/")
+	if isDeleted && err == nil {
 		err = db.View(context.Background(), func(r store.Reader) error {
 			_, err := journal.Latest(r, resource)
 			return err
@@ -555,4 +555,45 @@ func ExampleDB_Verify() {
 	hash, err := db.Verify(ctx, 1, head.GetRevision())
 	fmt.Println("revision", head.GetRevision(), "whole:", err == nil && bytes.Equal(hash, head.GetHash()))
 	// Output: revision 1 whole: true
+}
+
+func TestARowMadeAgainAsItWasKeepsItsRevision(t *testing.T) {
+	db, _ := open(t)
+	putTowns(t, db, "铸造", "towns/a", "towns/b")
+	update(t, db, func(tx *journal.Tx) error {
+		row, err := towns.Get(tx, "towns/b")
+		if err != nil {
+			return err
+		}
+		return errors.Join(towns.Delete(tx, "towns/b"), towns.Create(tx, row))
+	})
+	err := db.View(t.Context(), func(r store.Reader) error {
+		c, err := journal.Latest(r, "towns/b")
+		if c.GetRevision() != 2 {
+			t.Errorf("its last change is %v", c)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	verify(t, db)
+}
+
+// TestTheLastChangeWithinATransaction shows that a transaction is told of the last committed change, whatever it has written.
+func TestTheLastChangeWithinATransaction(t *testing.T) {
+	db, _ := open(t)
+	putTowns(t, db, "铸造", "towns/a")
+	update(t, db, func(tx *journal.Tx) error {
+		if err := errors.Join(towns.Put(tx, &townv1.Town{Name: "towns/a"}), towns.Put(tx, &townv1.Town{Name: "towns/b"})); err != nil {
+			return err
+		}
+		if c, err := journal.Latest(tx, "towns/a"); c.GetRevision() != 1 {
+			t.Errorf("of a row that was there: %v, %v", c, err)
+		}
+		if c, err := journal.Latest(tx, "towns/b"); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("of a new row: %v, %v", c, err)
+		}
+		return nil
+	})
 }

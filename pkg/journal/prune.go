@@ -121,12 +121,12 @@ func (db *DB) remove(tx store.Tx, c *journalv1.Change) error {
 	if err != nil {
 		return err
 	}
-	at, err := tx.Get([]byte(latestPrefix + c.GetResource()))
+	at, err := latest(tx, []string{kind}, c.GetResource())
 	if err != nil {
 		return err
 	}
 	kept := []byte(keptPrefix + c.GetResource())
-	if revisionOf(at) == c.GetRevision() {
+	if at == c.GetRevision() {
 		err = putMessage(tx, kept, c)
 	} else {
 		err = tx.Delete(kept)

@@ -482,7 +482,7 @@ func (b *bench) fill(t *testing.T, n, size int) {
 			if err != nil {
 				return err
 			}
-			if err := tx.Put([]byte("row/Town/"+name), raw); err != nil {
+			if err := tx.Put(store.RowKey("Town", name), store.JoinRow(1, raw)); err != nil {
 				return err
 			}
 		}

@@ -100,7 +100,7 @@ func Apply(tx store.Tx, schema *store.Schema, c *journalv1.Change) error {
 	if sum := sha256.Sum256(before); there && !bytes.Equal(sum[:], c.GetBeforeDigest()) {
 		return fmt.Errorf("%s is changed from a state that no change before led to", c.GetResource())
 	}
-	return schema.Restore(tx, kind, c.GetResource(), c.GetAfter().GetValue())
+	return schema.Restore(tx, kind, c.GetResource(), c.GetRevision(), c.GetAfter().GetValue())
 }
 
 // compare compares the tables, unless the journal has gone on since the revision.

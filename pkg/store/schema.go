@@ -25,7 +25,7 @@ type Schema struct {
 // keeper is a table whose type of row is not known.
 type keeper interface {
 	Kind() string
-	restore(tx Tx, name string, stored []byte) error
+	restore(tx Tx, name string, revision int64, message []byte) error
 	remove(tx Tx, name string) error
 	stored(r Reader, name string) ([]byte, error)
 	tell(stored []byte) string
@@ -66,13 +66,13 @@ func (s *Schema) table(kind string) keeper {
 	return nil
 }
 
-// Restore writes a row as it was once stored, byte for byte, with the index entries that it has by today's indexes.
-func (s *Schema) Restore(tx Tx, kind, name string, stored []byte) error {
+// Restore writes a row as a revision made it, byte for byte, with the index entries that it has by today's indexes.
+func (s *Schema) Restore(tx Tx, kind, name string, revision int64, message []byte) error {
 	t := s.table(kind)
 	if t == nil {
 		return fmt.Errorf("%s %q: the schema of %s has no table of that kind", kind, name, s.service)
 	}
-	return t.restore(tx, name, stored)
+	return t.restore(tx, name, revision, message)
 }
 
 // Remove takes away the row of a name whose stored bytes have a SHA-256, with its index entries. It answers ErrNotFound if
@@ -93,7 +93,7 @@ func (s *Schema) Remove(tx Tx, name string, digest []byte) error {
 	return fmt.Errorf("%q: %w", name, ErrNotFound)
 }
 
-// Stored returns the stored bytes of a row, or ErrNotFound.
+// Stored returns the stored bytes of a row's message, or ErrNotFound.
 func (s *Schema) Stored(r Reader, kind, name string) ([]byte, error) {
 	t := s.table(kind)
 	if t == nil {
@@ -131,8 +131,8 @@ func (s *Schema) Tell(key, value []byte) string {
 	return fmt.Sprintf("%q", value)
 }
 
-func (t *Table[T]) restore(tx Tx, name string, stored []byte) error {
-	row, err := t.decode(stored)
+func (t *Table[T]) restore(tx Tx, name string, revision int64, message []byte) error {
+	row, err := t.decode(message)
 	if err != nil {
 		return err
 	}
@@ -147,7 +147,7 @@ func (t *Table[T]) restore(tx Tx, name string, stored []byte) error {
 			return err
 		}
 	}
-	return tx.Put(t.key(name), stored)
+	return tx.Put(t.key(name), JoinRow(revision, message))
 }
 
 func (t *Table[T]) remove(tx Tx, name string) error {
@@ -163,16 +163,24 @@ func (t *Table[T]) remove(tx Tx, name string) error {
 	return tx.Delete(t.key(name))
 }
 
-func (t *Table[T]) stored(r Reader, name string) ([]byte, error) { return r.Get(t.key(name)) }
+func (t *Table[T]) stored(r Reader, name string) ([]byte, error) {
+	value, err := r.Get(t.key(name))
+	if err != nil {
+		return nil, err
+	}
+	_, message := SplitRow(value)
+	return message, nil
+}
 
 func (t *Table[T]) tell(stored []byte) string {
-	row, err := t.decode(stored)
+	revision, message := SplitRow(stored)
+	row, err := t.decode(message)
 	if err != nil {
 		return fmt.Sprintf("%d bytes that are no %s", len(stored), t.kind)
 	}
 	again, err := proto.MarshalOptions{Deterministic: true}.Marshal(row)
-	if err != nil || !bytes.Equal(again, stored) {
+	if err != nil || !bytes.Equal(again, message) {
 		return fmt.Sprintf("%x", stored) // what is odd about it may not show in the fields
 	}
-	return "{" + prototext.MarshalOptions{}.Format(row) + "}"
+	return fmt.Sprintf("{%s} of revision %d", prototext.MarshalOptions{}.Format(row), revision)
 }

@@ -23,6 +23,8 @@ type Change struct {
 	Before, After []byte
 	// Row is the row after the change, or for a removal the row that was there.
 	Row proto.Message
+	// Revision is what the row was stored with before.
+	Revision int64
 }
 
 // Recorder is a transaction in which changes of rows are recorded. Tables write through nothing else,
@@ -54,7 +56,7 @@ type Table[T Row] struct {
 func NewTable[T Row](indexes ...Index[T]) *Table[T] {
 	var zero T
 	kind := string(zero.ProtoReflect().Descriptor().Name())
-	return &Table[T]{kind: kind, prefix: []byte(rowPrefix + kind + "/"), indexes: indexes}
+	return &Table[T]{kind: kind, prefix: RowKey(kind, ""), indexes: indexes}
 }
 
 // Kind returns the name of the rows' message type.
@@ -68,13 +70,20 @@ func (t *Table[T]) Get(r Reader, name string) (T, error) {
 	return row, err
 }
 
-func (t *Table[T]) get(r Reader, name string) (row T, stored []byte, err error) {
-	stored, err = r.Get(t.key(name))
+// was is how a row was stored.
+type was struct {
+	revision int64
+	message  []byte
+}
+
+func (t *Table[T]) get(r Reader, name string) (row T, w was, err error) {
+	value, err := r.Get(t.key(name))
 	if err != nil {
-		return row, nil, fmt.Errorf("%s %q: %w", t.kind, name, err)
+		return row, was{}, fmt.Errorf("%s %q: %w", t.kind, name, err)
 	}
-	row, err = t.decode(stored)
-	return row, stored, err
+	w.revision, w.message = SplitRow(value)
+	row, err = t.decode(w.message)
+	return row, w, err
 }
 
 // Has tells whether there is a row of that name.
@@ -95,34 +104,35 @@ func (t *Table[T]) Create(rec Recorder, row T) error {
 	if has {
 		return fmt.Errorf("%s %q: %w", t.kind, row.GetName(), ErrExists)
 	}
-	return t.write(rec, row, nil, nil)
+	return t.write(rec, row, nil, was{})
 }
 
 // Update replaces a row that is there, or fails with ErrNotFound.
 func (t *Table[T]) Update(rec Recorder, row T) error {
-	old, stored, err := t.get(rec, row.GetName())
+	old, before, err := t.get(rec, row.GetName())
 	if err != nil {
 		return err
 	}
-	return t.write(rec, row, t.entries(old), bytes.Clone(stored))
+	before.message = bytes.Clone(before.message)
+	return t.write(rec, row, t.entries(old), before)
 }
 
 // Put stores a row whether or not it is there.
 func (t *Table[T]) Put(rec Recorder, row T) error {
 	err := t.Update(rec, row)
 	if errors.Is(err, ErrNotFound) {
-		return t.write(rec, row, nil, nil)
+		return t.write(rec, row, nil, was{})
 	}
 	return err
 }
 
 // Delete removes a row, or fails with ErrNotFound.
 func (t *Table[T]) Delete(rec Recorder, name string) error {
-	old, stored, err := t.get(rec, name)
+	old, before, err := t.get(rec, name)
 	if err != nil {
 		return err
 	}
-	stored = bytes.Clone(stored)
+	before.message = bytes.Clone(before.message)
 	for _, e := range t.entries(old) {
 		if err := rec.Delete(e); err != nil {
 			return err
@@ -131,12 +141,12 @@ func (t *Table[T]) Delete(rec Recorder, name string) error {
 	if err := rec.Delete(t.key(name)); err != nil {
 		return err
 	}
-	return rec.Record(Change{Name: name, Before: stored, Row: old})
+	return rec.Record(Change{Name: name, Before: before.message, Row: old, Revision: before.revision})
 }
 
 // write stores the row and its index entries, takes away the entries it had before and does not have
-// now, and records the change.
-func (t *Table[T]) write(rec Recorder, row T, oldEntries [][]byte, before []byte) error {
+// now, and records the change. Whoever records changes stores the row again, with the revision that this change gets.
+func (t *Table[T]) write(rec Recorder, row T, oldEntries [][]byte, before was) error {
 	if row.GetName() == "" {
 		return fmt.Errorf("%s without a name", t.kind)
 	}
@@ -150,7 +160,7 @@ func (t *Table[T]) write(rec Recorder, row T, oldEntries [][]byte, before []byte
 			return fmt.Errorf("%s %q: the value of an index has a zero byte", t.kind, row.GetName())
 		}
 	}
-	if err := rec.Put(t.key(row.GetName()), after); err != nil {
+	if err := rec.Put(t.key(row.GetName()), JoinRow(before.revision, after)); err != nil {
 		return err
 	}
 	for _, e := range oldEntries {
@@ -168,7 +178,7 @@ func (t *Table[T]) write(rec Recorder, row T, oldEntries [][]byte, before []byte
 			return err
 		}
 	}
-	return rec.Record(Change{Name: row.GetName(), Before: before, After: after, Row: row})
+	return rec.Record(Change{Name: row.GetName(), Before: before.message, After: after, Row: row, Revision: before.revision})
 }
 
 func contains(set [][]byte, e []byte) bool {
@@ -202,7 +212,8 @@ func (t *Table[T]) Scan(r Reader, prefix, start string) iter.Seq2[T, error] {
 		for e, err := range r.Scan(from, PrefixEnd(t.key(prefix)), Ascending) {
 			var row T
 			if err == nil {
-				row, err = t.decode(e.Value)
+				_, message := SplitRow(e.Value)
+				row, err = t.decode(message)
 			}
 			if !yield(row, err) || err != nil {
 				return

@@ -107,11 +107,11 @@ func TestTable(t *testing.T) {
 		if has, err := towns.Has(tx, "towns/a"); !has || err != nil {
 			t.Errorf("Has: %v, %v", has, err)
 		}
-		stored, err := tx.Get([]byte("row/Town/towns/a"))
+		value, err := tx.Get(store.RowKey("Town", "towns/a"))
 		if err != nil {
 			return err
 		}
-		stored = slices.Clone(stored)
+		_, stored := store.SplitRow(slices.Clone(value))
 		if err := errors.Join(towns.Put(tx, casting), towns.Delete(tx, "towns/a")); err != nil {
 			return err
 		}

@@ -200,8 +200,9 @@ func TestCheckerFinds(t *testing.T) {
 			do: func(s *scene) {
 				s.damage(func(tx store.Tx) error {
 					key, value := last(tx, "row/Account/")
+					revision, message := store.SplitRow(value)
 					a := &fundv1.Account{}
-					if err := proto.Unmarshal(value, a); err != nil {
+					if err := proto.Unmarshal(message, a); err != nil {
 						return err
 					}
 					a.DebitFen--
@@ -209,7 +210,7 @@ func TestCheckerFinds(t *testing.T) {
 					if err != nil {
 						return err
 					}
-					return tx.Put(key, raw)
+					return tx.Put(key, store.JoinRow(revision, raw))
 				})
 			},
 			want: "its transfers give",

@@ -25,7 +25,7 @@ import (
 type Image struct {
 	Head    *journalv1.Head
 	Changes []*journalv1.Change
-	// Latest is the revision of the last change of each resource.
+	// Latest is the revision of the last change of each resource, which stands in its row.
 	Latest map[string]int64
 	// Rows are the tables: `Town/towns/140525-casting`.
 	Rows map[string][]byte
@@ -104,28 +104,32 @@ func imageOf(ctx context.Context, db *journal.DB) (*Image, error) {
 	return img, err
 }
 
+// revisionBytes begin a row: the revision of its last change.
+const revisionBytes = 8
+
 // take sorts one key into the image. Keys that it does not know are none of its business.
 func (img *Image) take(key string, value []byte) {
 	switch table, rest, _ := strings.Cut(key, "/"); table {
 	case "row":
-		img.Rows[rest] = value
+		if len(value) < revisionBytes {
+			img.Problems = append(img.Problems, fmt.Sprintf("row %s has %d bytes", rest, len(value)))
+			return
+		}
+		_, name, _ := strings.Cut(rest, "/")
+		img.Latest[name] = int64(binary.BigEndian.Uint64(value))
+		img.Rows[rest] = value[revisionBytes:]
 	case "index":
 		img.Entries[rest] = true
 	case "receipt":
 		img.Receipts[rest] = value
 	case "journal":
-		switch kind, rest, _ := strings.Cut(rest, "/"); kind {
-		case "change":
+		if kind, rest, _ := strings.Cut(rest, "/"); kind == "change" {
 			c := &journalv1.Change{}
 			if err := proto.Unmarshal(value, c); err != nil {
 				img.Problems = append(img.Problems, fmt.Sprintf("journal key %x: %v", rest, err))
 				return
 			}
 			img.Changes = append(img.Changes, c)
-		case "latest":
-			if len(value) == 8 {
-				img.Latest[rest] = int64(binary.BigEndian.Uint64(value))
-			}
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"syscall"
 	"time"
 
@@ -15,10 +16,6 @@ import (
 
 	"github.com/yizhen/yizhen/pkg/store"
 )
-
-// All keys are in one bucket: tables share the key space and are told apart by prefix, as they are on
-// every engine.
-var bucket = []byte("yizhen")
 
 // lockTimeout bounds the wait for another process that has the file open.
 const lockTimeout = time.Second
@@ -48,11 +45,7 @@ func Open(path string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", path, err)
 	}
-	err = db.Update(func(tx *bbolt.Tx) error {
-		_, err := tx.CreateBucketIfNotExists(bucket)
-		return err
-	})
-	if err != nil {
+	if err := db.Update(createBuckets); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, err), db.Close())
 	}
 	return &Store{db: db, commits: newCommitter(db)}, nil
@@ -64,7 +57,7 @@ func (s *Store) View(ctx context.Context, fn func(store.Reader) error) error {
 		return err
 	}
 	return translate(s.db.View(func(btx *bbolt.Tx) error {
-		return fn(reader{btx.Bucket(bucket)})
+		return fn(reader{&buckets{tx: btx}})
 	}))
 }
 
@@ -90,11 +83,11 @@ func translate(err error) error {
 }
 
 // reader reads one transaction of bbolt.
-type reader struct{ b *bbolt.Bucket }
+type reader struct{ in *buckets }
 
 // Get implements store.Reader.
 func (r reader) Get(key []byte) ([]byte, error) {
-	v := r.b.Get(key)
+	v := r.in.of(partOf(key)).Get(key)
 	if v == nil {
 		return nil, store.ErrNotFound
 	}
@@ -111,10 +104,12 @@ func (r reader) Scan(from, to []byte, order store.Order) iter.Seq2[store.Entry, 
 
 func (r reader) ascend(from, to []byte) iter.Seq2[store.Entry, error] {
 	return func(yield func(store.Entry, error) bool) {
-		c := r.b.Cursor()
-		for k, v := c.Seek(from); k != nil && before(k, to); k, v = c.Next() {
-			if !yield(store.Entry{Key: k, Value: v}, nil) {
-				return
+		for _, s := range spans(from, to) {
+			c := r.in.of(s.part).Cursor()
+			for k, v := c.Seek(s.from); k != nil && before(k, s.to); k, v = c.Next() {
+				if !yield(store.Entry{Key: k, Value: v}, nil) {
+					return
+				}
 			}
 		}
 	}
@@ -122,11 +117,13 @@ func (r reader) ascend(from, to []byte) iter.Seq2[store.Entry, error] {
 
 func (r reader) descend(from, to []byte) iter.Seq2[store.Entry, error] {
 	return func(yield func(store.Entry, error) bool) {
-		c := r.b.Cursor()
-		k, v := seekBefore(c, to)
-		for ; k != nil && bytes.Compare(k, from) >= 0; k, v = c.Prev() {
-			if !yield(store.Entry{Key: k, Value: v}, nil) {
-				return
+		for _, s := range slices.Backward(spans(from, to)) {
+			c := r.in.of(s.part).Cursor()
+			k, v := seekBefore(c, s.to)
+			for ; k != nil && bytes.Compare(k, s.from) >= 0; k, v = c.Prev() {
+				if !yield(store.Entry{Key: k, Value: v}, nil) {
+					return
+				}
 			}
 		}
 	}

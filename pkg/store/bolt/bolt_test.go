@@ -3,10 +3,14 @@ package bolt_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"go.etcd.io/bbolt"
 
 	"github.com/yizhen/yizhen/pkg/store"
 	"github.com/yizhen/yizhen/pkg/store/bolt"
@@ -64,6 +68,71 @@ func TestOnlyOneHasTheFileOpen(t *testing.T) {
 	}
 	if err := open(t, path).Close(); err != nil {
 		t.Errorf("opened after the first one closed it: %v", err)
+	}
+}
+
+func TestOpenRefusesAStoreInOneBucket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.db")
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		_, err := tx.CreateBucket([]byte("yizhen"))
+		return err
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := bolt.Open(path); err == nil {
+		s.Close()
+		t.Error("it was opened")
+	} else if !strings.Contains(err.Error(), "earlier layout") || !strings.Contains(err.Error(), path) {
+		t.Errorf("%v, want an error that names the file and says why", err)
+	}
+}
+
+// TestScansCrossTheParts compares scans between all pairs of keys, at and around where keys change the bucket, with a sorted list.
+func TestScansCrossTheParts(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "test.db"))
+	defer s.Close()
+	keys := []string{"a", "journal/", "journal/change", "journal/change/", "journal/change/1", "journal/change/2", "journal/change0",
+		"journal/head", "journal/type/", "journal/type/A", "journal/type0", "row/a"}
+	err := s.Update(t.Context(), func(tx store.Tx) (err error) {
+		for _, k := range keys {
+			err = errors.Join(err, tx.Put([]byte(k), []byte(k)))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bounds := append([]string{"", "journal/change/15", "journal/d", "z"}, keys...)
+	err = s.View(t.Context(), func(r store.Reader) error {
+		for _, from := range bounds {
+			for _, to := range bounds {
+				var want, up, down []string
+				for _, k := range keys {
+					if k >= from && (to == "" || k < to) {
+						want = append(want, k)
+					}
+				}
+				for e := range r.Scan([]byte(from), []byte(to), store.Ascending) {
+					up = append(up, string(e.Key))
+				}
+				for e := range r.Scan([]byte(from), []byte(to), store.Descending) {
+					down = append(down, string(e.Key))
+				}
+				slices.Reverse(down)
+				if !slices.Equal(up, want) || !slices.Equal(down, want) {
+					t.Errorf("from %q to %q: %q and back %q, want %q", from, to, up, down, want)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -53,7 +53,7 @@ func (c *committer) commit(first *queue.Update) {
 		first.Finish(err)
 		return
 	}
-	b := &batch{bucket: tx.Bucket(bucket)}
+	b := &batch{in: &buckets{tx: tx}}
 	for u := first; u != nil; u = c.next(b) {
 		b.run(u)
 	}
@@ -81,9 +81,9 @@ func (c *committer) next(b *batch) *queue.Update {
 
 // batch is the updates that share a commit.
 type batch struct {
-	bucket *bbolt.Bucket
-	size   int
-	done   []outcome
+	in   *buckets
+	size int
+	done []outcome
 }
 
 // outcome is what an update has come to, if the commit succeeds.
@@ -95,7 +95,7 @@ type outcome struct {
 // run carries one update out within the batch. All wait for the commit, also those that failed or wrote nothing: what they
 // have seen of others is not on disk yet, and a refusal must not rest on what never came to be.
 func (b *batch) run(u *queue.Update) {
-	overlay := store.NewOverlay(reader{b.bucket})
+	overlay := store.NewOverlay(reader{b.in})
 	err, ok := u.Run(overlay)
 	b.done = append(b.done, outcome{u, err})
 	if !ok {
@@ -110,8 +110,9 @@ func (b *batch) run(u *queue.Update) {
 }
 
 func (b *batch) write(w store.Write) error {
+	in := b.in.of(partOf(w.Key))
 	if w.Deleted {
-		return b.bucket.Delete(w.Key)
+		return in.Delete(w.Key)
 	}
-	return b.bucket.Put(w.Key, w.Value)
+	return in.Put(w.Key, w.Value)
 }
