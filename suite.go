@@ -55,17 +55,18 @@ type service struct {
 func services() []service {
 	// Every service keeps a journal, so what changes in its form is a step of each.
 	changesByType := migrate.Step{Name: "IndexChangesByType", Batch: journal.IndexByType}
+	revisionsInRows := migrate.Step{Name: "PutRevisionsInRows", Batch: journal.RevisionsInRows}
 	return []service{
-		{name: "town", schema: func() *store.Schema { return town.New(nil).Schema() }, migrations: []migrate.Step{changesByType}, register: func(db *journal.DB, _ peers) func(grpc.ServiceRegistrar) {
+		{name: "town", schema: func() *store.Schema { return town.New(nil).Schema() }, migrations: []migrate.Step{changesByType, revisionsInRows}, register: func(db *journal.DB, _ peers) func(grpc.ServiceRegistrar) {
 			return town.New(db).Register
 		}},
-		{name: "project", asks: []string{"town"}, schema: func() *store.Schema { return project.New(nil, nil).Schema() }, migrations: []migrate.Step{changesByType}, register: func(db *journal.DB, p peers) func(grpc.ServiceRegistrar) {
+		{name: "project", asks: []string{"town"}, schema: func() *store.Schema { return project.New(nil, nil).Schema() }, migrations: []migrate.Step{changesByType, revisionsInRows}, register: func(db *journal.DB, p peers) func(grpc.ServiceRegistrar) {
 			return project.New(db, journalv1.NewJournalClient(p["town"])).Register
 		}},
-		{name: "fund", asks: []string{"town", "project"}, schema: func() *store.Schema { return fund.New(nil, nil, nil).Schema() }, migrations: []migrate.Step{changesByType}, register: func(db *journal.DB, p peers) func(grpc.ServiceRegistrar) {
+		{name: "fund", asks: []string{"town", "project"}, schema: func() *store.Schema { return fund.New(nil, nil, nil).Schema() }, migrations: []migrate.Step{changesByType, revisionsInRows}, register: func(db *journal.DB, p peers) func(grpc.ServiceRegistrar) {
 			return fund.New(db, journalv1.NewJournalClient(p["project"]), journalv1.NewJournalClient(p["town"])).Register
 		}},
-		{name: "assessment", asks: []string{"town", "project", "fund"}, schema: func() *store.Schema { return assessment.New(nil, assessment.Peers{}).Schema() }, migrations: []migrate.Step{changesByType}, register: func(db *journal.DB, p peers) func(grpc.ServiceRegistrar) {
+		{name: "assessment", asks: []string{"town", "project", "fund"}, schema: func() *store.Schema { return assessment.New(nil, assessment.Peers{}).Schema() }, migrations: []migrate.Step{changesByType, revisionsInRows}, register: func(db *journal.DB, p peers) func(grpc.ServiceRegistrar) {
 			return assessment.New(db, assessment.Peers{
 				Town:           townv1.NewTownRegistryClient(p["town"]),
 				Project:        projectv1.NewProjectTrackingClient(p["project"]),
