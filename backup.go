@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -335,6 +336,10 @@ func (c *restoreCommand) fill(ctx context.Context, file *os.File, s store.Store,
 		err = readThrough(file, c.From, "compared", w, func(r io.Reader) error { return backup.Equal(ctx, r, s) })
 		if err != nil {
 			return err
+		}
+		// Only a store of this program's version can be proven, or taken back to an earlier one.
+		if err := serviceNamed(c.Service).plan(slog.New(slog.NewTextHandler(w, nil))).Open(ctx, db); err != nil {
+			return fmt.Errorf("%s: %w", c.From, err)
 		}
 		return c.prove(ctx, db, scratch, w)
 	})

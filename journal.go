@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/yizhen/yizhen/pkg/backup"
-	"github.com/yizhen/yizhen/pkg/clock"
 	"github.com/yizhen/yizhen/pkg/journal"
 	"github.com/yizhen/yizhen/pkg/store/bolt"
 	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
@@ -69,7 +68,7 @@ func writeNew(path string, text []byte, mode os.FileMode) error {
 
 // journalSource says which journal is read: of a service that runs, of a store that nobody has open, or of a backup.
 type journalSource struct {
-	Service   string `arg:"" help:"Whose journal: town, project, fund or assessment."`
+	Service   string `arg:"" help:"Whose journal: town, project, fund or assessment." enum:"town,project,fund,assessment"`
 	Addr      string `help:"Where the service answers gRPC." placeholder:"HOST:PORT" xor:"source"`
 	Store     string `help:"The store of a service that is stopped, as bolt://FOLDER; or an etcd cluster, as etcd://HOST:PORT,…/PREFIX." placeholder:"URL" xor:"source"`
 	Backup    string `help:"A backup of the service's store." type:"existingfile" placeholder:"FILE" xor:"source"`
@@ -194,7 +193,7 @@ func (s *journalSource) openStore(ctx context.Context) (*journal.DB, error) {
 	if _, err := os.Stat(filepath.Join(folder, s.Service+".db")); err != nil && inFile {
 		return nil, fmt.Errorf("store: %w", err) // opening would make one
 	}
-	return openJournal(ctx, s.Store, s.Service, s.files(), clock.System{})
+	return readJournal(ctx, s.Store, s.Service, s.files())
 }
 
 // signed reads all checkpoints.

@@ -46,7 +46,8 @@ func TestJournalMovesToFiles(t *testing.T) {
 	}
 	p := start(t, args...)
 	url, token := p.await(`^REST +(\S+)`), p.await(`^admin token for this run: (\S+)`)
-	for _, code := range []string{"140521", "140522", "140524", "140525"} {
+	// They follow the first change of every journal, that of the store itself.
+	for _, code := range []string{"140522", "140524", "140525"} {
 		if status, body := callREST(t, http.DefaultClient, "POST", url+"/v1/divisions?division_id="+code, token, zezhou); status != http.StatusOK {
 			t.Fatalf("a division is created with status %d: %s", status, body)
 		}

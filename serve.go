@@ -234,7 +234,7 @@ func (f *serviceFlags) run(ctx context.Context, name, address string, addresses 
 	if err != nil {
 		return err
 	}
-	db, err := openJournal(ctx, f.Store, name, f.files(), clock.System{}, journal.WithHash(proof.algorithm))
+	db, err := openJournal(ctx, f.Store, name, f.files(), clock.System{}, log.With("service", name), journal.WithHash(proof.algorithm))
 	if err != nil {
 		return err
 	}

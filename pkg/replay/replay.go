@@ -124,7 +124,7 @@ func compare(ctx context.Context, db *journal.DB, schema *store.Schema, scratch 
 }
 
 // beside are the beginnings of the keys that a store has besides its tables.
-var beside = []string{"journal/", "receipt/"}
+var beside = []string{"journal/", "receipt/", store.MigrationPrefix}
 
 // strays fails at a key that nobody would miss, because no part of the program reads it.
 func strays(schema *store.Schema, stored store.Reader) error {
