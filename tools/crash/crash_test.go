@@ -93,7 +93,7 @@ func (s *scene) send(ctx context.Context, req proto.Message) *Call {
 
 func (s *scene) check() string {
 	s.t.Helper()
-	img, err := ReadImage(s.t.Context(), s.path, "fund")
+	img, err := ReadImage(s.t.Context(), s.path, fundLoad.schema())
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func TestCheckerFinds(t *testing.T) {
 					return tx.Delete(key)
 				})
 			},
-			want: "is in the journal and not in the table",
+			want: `replay: "row/Transfer/`,
 		},
 		"half a write: an account without the last step": {
 			do: func(s *scene) {
@@ -228,7 +228,7 @@ func TestCheckerFinds(t *testing.T) {
 					return tx.Delete(key)
 				})
 			},
-			want: `index entry "Transfer/number/`,
+			want: `replay: "index/Transfer/number/`,
 		},
 		"a journal whose end is cut off": {
 			do: func(s *scene) {
@@ -243,7 +243,7 @@ func TestCheckerFinds(t *testing.T) {
 			do: func(s *scene) {
 				s.damage(func(tx store.Tx) error { return tx.Delete([]byte("journal/change/\x00\x00\x00\x00\x00\x00\x00\x05")) })
 			},
-			want: "revision 6 is where 5 should be",
+			want: "journal revision 5: is missing",
 		},
 		"a commit that is not all that the step does": {
 			do: func(s *scene) {
