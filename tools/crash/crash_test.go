@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"github.com/yizhen/yizhen/pkg/rpc/rpctest"
 	"github.com/yizhen/yizhen/pkg/store"
 	"github.com/yizhen/yizhen/pkg/store/bolt"
+	"github.com/yizhen/yizhen/pkg/store/etcd/etcdtest"
 	fundv1 "github.com/yizhen/yizhen/proto/yizhen/fund/v1"
 )
 
@@ -26,12 +28,19 @@ func TestKills(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds the program")
 	}
-	var out, problems bytes.Buffer
-	if status := run(t.Context(), []string{"-kills", "3", "-folder", t.TempDir()}, &out, &problems); status != 0 {
-		t.Fatalf("status %d\n%s%s", status, &out, &problems)
-	}
-	if !strings.Contains(out.String(), "violations    0") {
-		t.Error(out.String())
+	for engine, kills := range map[string]string{"bolt": "3", "etcd": "2"} {
+		t.Run(engine, func(t *testing.T) {
+			if _, err := etcdtest.Binary(); engine == "etcd" && err != nil && os.Getenv("CI") == "" {
+				t.Skip(err)
+			}
+			var out, problems bytes.Buffer
+			if status := run(t.Context(), []string{"-engine", engine, "-kills", kills, "-folder", t.TempDir()}, &out, &problems); status != 0 {
+				t.Fatalf("status %d\n%s%s", status, &out, &problems)
+			}
+			if !strings.Contains(out.String(), "violations    0") {
+				t.Error(out.String())
+			}
+		})
 	}
 }
 

@@ -274,10 +274,12 @@ func (s *Store) send(b *batch) error {
 	doubt := false // whether a send before may have been carried out
 	for pause := firstPause; ; pause = longer(pause) {
 		var res *clientv3.TxnResponse
+		// gofail: var beforeSend struct{}
 		err := s.cluster.call(ctx, func(ctx context.Context) (err error) {
 			res, err = s.cluster.once(ctx, op)
 			return err
 		})
+		// gofail: var afterAnswer struct{}
 		switch {
 		case err == nil && res.Succeeded:
 			s.cache.follow(point{guard: res.Header.Revision, version: at.version + 1, created: at.created, revision: res.Header.Revision}, b.writes)
