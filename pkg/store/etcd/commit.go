@@ -186,7 +186,8 @@ func (b *batch) run(u *queue.Update, l limits) bool {
 	if ops+1 > l.ops || size > l.bytes { // one more for the guard
 		if own+1 > l.ops || ownSize > l.bytes {
 			b.done = append(b.done, outcome{update: u, err: fmt.Errorf(
-				"%w: the transaction writes %d keys and about %d bytes; the cluster takes %d and %d (max-txn-ops, max-request-bytes)",
+				"%w: the transaction writes %d keys and about %d bytes, and the cluster is said to take %d and %d: "+
+					"start its members with a higher --max-txn-ops or --max-request-bytes, and then say so in the store's URL",
 				store.ErrTooLarge, own, ownSize, l.ops-1, l.bytes)})
 			return true
 		}
