@@ -59,6 +59,9 @@ func Check(ctx context.Context, db *journal.DB, schema *store.Schema, scratch st
 			}
 			continue
 		}
+		if done < head.GetRevision() { // read at one moment, so nothing more will come
+			return done, fmt.Errorf("the head is at revision %d, and revision %d is missing", head.GetRevision(), done+1)
+		}
 		compared, err := compare(ctx, db, schema, scratch, done)
 		if compared || err != nil {
 			return done, err

@@ -168,6 +168,32 @@ func TestARewrittenHistoryDoesNotPass(t *testing.T) {
 	}
 }
 
+// TestAJournalThatIsCutOffDoesNotPass takes away the last change. The head still tells of it.
+func TestAJournalThatIsCutOffDoesNotPass(t *testing.T) {
+	r := open(t, t.TempDir())
+	defer r.db.Close()
+	for _, title := range []string{"first", "second"} {
+		r.update(t, func(tx *journal.Tx) error {
+			return r.towns.Put(tx, &townv1.Town{Name: "towns/140525-casting", TitleEn: title})
+		})
+	}
+	err := r.raw.Update(t.Context(), func(tx store.Tx) error {
+		for e, err := range tx.Scan([]byte("journal/change/"), store.PrefixEnd([]byte("journal/change/")), store.Descending) {
+			if err != nil {
+				return err
+			}
+			return tx.Delete(e.Key)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.check(t); err == nil || !strings.Contains(err.Error(), "revision 2 is missing") {
+		t.Errorf("a journal without its end is answered with %v", err)
+	}
+}
+
 func TestManyChangesAreReplayedInChunks(t *testing.T) {
 	r := open(t, t.TempDir())
 	defer r.db.Close()

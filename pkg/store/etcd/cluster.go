@@ -2,9 +2,11 @@ package etcd
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"time"
 
@@ -71,6 +73,49 @@ func dial(ctx context.Context, o Options) (*cluster, error) {
 			return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 		}
 	}
+}
+
+// unreachable says why no member could be spoken to. The client says no more than that it has waited for too long, also where
+// a certificate is not accepted.
+func (o Options) unreachable(ctx context.Context, err error) error {
+	if !errors.Is(err, store.ErrUnavailable) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	defer cancel()
+	var problems []error
+	for _, address := range o.Endpoints {
+		if err := o.knock(ctx, address); err != nil {
+			problems = append(problems, fmt.Errorf("member %s: %w", address, err))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// knock connects to a member and hears its first words: with TLS it is only then that it refuses a certificate.
+func (o Options) knock(ctx context.Context, address string) error {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	defer conn.Close() //nolint:errcheck // nothing was said
+	if o.TLS == nil {
+		return nil
+	}
+	config := o.TLS.Clone()
+	config.ServerName, _, _ = net.SplitHostPort(address)
+	config.NextProtos = []string{"h2"}
+	secure := tls.Client(conn, config)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return err
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		if err := conn.SetReadDeadline(deadline); err != nil {
+			return err
+		}
+	}
+	_, err = secure.Read(make([]byte, 1))
+	return err
 }
 
 func (c *cluster) close() error {
@@ -212,7 +257,7 @@ func translate(err error) error {
 	case is(err, rpctypes.ErrGRPCNoSpace):
 		return fmt.Errorf("%w: %w", store.ErrFull, err)
 	case is(err, rpctypes.ErrGRPCRequestTooLarge), is(err, rpctypes.ErrGRPCTooManyOps):
-		return fmt.Errorf("%w: the cluster takes less than max-txn-ops or max-request-bytes say: %w", store.ErrTooLarge, err)
+		return fmt.Errorf("%w: the members take less than max-txn-ops or max-request-bytes in the store's URL say: %w", store.ErrTooLarge, err)
 	case is(err, rpctypes.ErrGRPCAuthFailed), is(err, rpctypes.ErrGRPCPermissionDenied):
 		return fmt.Errorf("etcd refuses the user: %w", err)
 	}
