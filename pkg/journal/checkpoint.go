@@ -12,6 +12,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"regexp"
 
 	"github.com/emmansun/gmsm/sm2"
 	"github.com/emmansun/gmsm/smx509"
@@ -42,10 +43,12 @@ func journalOf(c *journalv1.Checkpoint) string {
 
 // Signer signs checkpoints with a private key.
 type Signer struct {
-	key       crypto.Signer
-	algorithm journalv1.SignatureAlgorithm
-	id        string
+	key    crypto.Signer
+	public *PublicKey
 }
+
+// Public returns the key that its signatures are checked with.
+func (s *Signer) Public() *PublicKey { return s.public }
 
 // ReadSigner reads a private key, as PKCS #8 in PEM: Ed25519, or SM2.
 func ReadSigner(text []byte) (*Signer, error) {
@@ -65,14 +68,14 @@ func ReadSigner(text []byte) (*Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Signer{key: signer, algorithm: public.algorithm, id: public.id}, nil
+	return &Signer{key: signer, public: public}, nil
 }
 
 // Sign signs a checkpoint.
 func (s *Signer) Sign(c *journalv1.Checkpoint) (err error) {
-	c.SignatureAlgorithm, c.KeyId = s.algorithm, s.id
+	c.SignatureAlgorithm, c.KeyId = s.public.algorithm, s.public.id
 	var how crypto.SignerOpts = crypto.Hash(0)
-	if s.algorithm == journalv1.SignatureAlgorithm_SIGNATURE_ALGORITHM_SM2 {
+	if s.public.algorithm == journalv1.SignatureAlgorithm_SIGNATURE_ALGORITHM_SM2 {
 		how = sm2.NewSM2SignerOption(true, []byte(sm2User))
 	}
 	c.Signature, err = s.key.Sign(rand.Reader, CheckpointText(c), how)
@@ -121,6 +124,9 @@ func identify(key any) (*PublicKey, error) {
 	p.id = hex.EncodeToString(sum[:8])
 	return p, nil
 }
+
+// keyID is what checkpoints call a key.
+var keyID = regexp.MustCompile(`^[0-9a-f]{16}$`)
 
 // ID returns what checkpoints call the key.
 func (p *PublicKey) ID() string { return p.id }
@@ -205,8 +211,15 @@ func checkpointAt(r store.Reader, revision int64) (*journalv1.Checkpoint, error)
 	if err != nil {
 		return nil, err
 	}
+	return decodeCheckpoint(raw, revision)
+}
+
+func decodeCheckpoint(raw []byte, revision int64) (*journalv1.Checkpoint, error) {
 	c := &journalv1.Checkpoint{}
-	return c, proto.Unmarshal(raw, c)
+	if err := proto.Unmarshal(raw, c); err != nil {
+		return nil, &CorruptError{Revision: revision, Problem: "has a checkpoint that cannot be read: " + err.Error()}
+	}
+	return c, nil
 }
 
 // newestCheckpoint returns the last checkpoint; a nil one if there is none.
@@ -215,8 +228,7 @@ func newestCheckpoint(r store.Reader) (*journalv1.Checkpoint, error) {
 		if err != nil {
 			return nil, err
 		}
-		c := &journalv1.Checkpoint{}
-		return c, proto.Unmarshal(e.Value, c)
+		return decodeCheckpoint(e.Value, revisionOf(e.Key[len(checkpointPrefix):]))
 	}
 	return nil, nil
 }
@@ -229,8 +241,8 @@ func (db *DB) Checkpoints(ctx context.Context, after int64, limit int) (found []
 			if err != nil || len(found) == limit {
 				return err
 			}
-			c := &journalv1.Checkpoint{}
-			if err := proto.Unmarshal(e.Value, c); err != nil {
+			c, err := decodeCheckpoint(e.Value, revisionOf(e.Key[len(checkpointPrefix):]))
+			if err != nil {
 				return err
 			}
 			found = append(found, c)
