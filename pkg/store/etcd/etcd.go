@@ -49,6 +49,7 @@ type Store struct {
 	limits  limits
 	queue   *queue.Queue
 	cache   cache
+	tops    tops
 
 	// replica begins the identifiers of all commits that are made through this Store, and count ends them.
 	replica [8]byte
