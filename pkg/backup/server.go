@@ -29,9 +29,6 @@ const (
 	stall = 15 * time.Second
 	// tell is how often a caller hears how much is put aside.
 	tell = time.Second
-	// syncBytes is after how much a file that is put aside is written to the disk. A commit of the store, which waits for
-	// the disk too, so never waits for more of it than that.
-	syncBytes = 8 << 20
 )
 
 const stores = "stores/"
@@ -231,22 +228,18 @@ func nameless(folder, service string) (*os.File, error) {
 	return file, nil
 }
 
-// asideWriter writes the file, sums it up, and hands it to the disk in small parts.
+// asideWriter writes the file and sums it up. The file is never synced: it is gone after a crash in any case, and what the disk
+// does not get to see the commits do not have to wait for.
 type asideWriter struct {
 	file    *os.File
 	sum     hash.Hash
 	written *atomic.Int64
-	synced  int64
 }
 
 // Write implements io.Writer.
 func (w *asideWriter) Write(b []byte) (int, error) {
 	n, err := w.file.Write(b)
 	w.sum.Write(b[:n])
-	written := w.written.Add(int64(n))
-	if err == nil && written-w.synced >= syncBytes {
-		w.synced = written
-		err = w.file.Sync()
-	}
+	w.written.Add(int64(n))
 	return n, err
 }
