@@ -131,6 +131,9 @@ type busyTown struct {
 func newBusyTown(t *testing.T) *busyTown {
 	t.Helper()
 	b := &busyTown{db: rpctest.OpenDB(t, "town", clock.System{})}
+	if err := serviceNamed("town").plan(nil).Open(t.Context(), b.db); err != nil {
+		t.Fatal(err)
+	}
 	b.server = rpctest.Serve(t, b.db, func(r grpc.ServiceRegistrar) { town.New(b.db).Register(r) },
 		authn.Principal{Name: "admin", Permissions: []string{"*"}, Division: everywhere})
 	return b

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/yizhen/yizhen/pkg/backup"
+	"github.com/yizhen/yizhen/pkg/clock"
 	"github.com/yizhen/yizhen/pkg/journal"
 	"github.com/yizhen/yizhen/pkg/store/bolt"
 	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"

@@ -148,13 +148,13 @@ func TestSignedOutsideTheStore(t *testing.T) {
 	enter().stop()
 
 	verify := []string{"journal", "verify", "town", "--store", "bolt://" + file("data"), "--public-key", file("key.pub"), "--checkpoints", file("signed/town.checkpoints")}
-	mustPrint(t, "whole from revision 1 to 4", verify...)
+	mustPrint(t, "whole from revision 1 to 5", verify...)
 	text, err := os.ReadFile(file("signed/town.checkpoints"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := bytes.Count(text, []byte(`"name":"journals/town/checkpoints/4"`)); n != 1 {
-		t.Errorf("revision 4 is in the file %d times:\n%s", n, text)
+	if n := bytes.Count(text, []byte(`"name":"journals/town/checkpoints/5"`)); n != 1 {
+		t.Errorf("revision 5 is in the file %d times:\n%s", n, text)
 	}
 	if out, err := yizhen(t, "journal", "checkpoints", "town", "--store", "bolt://"+file("data")); err != nil || out != string(text) {
 		t.Errorf("the file is not what journal checkpoints prints: %v\n%s", err, out)
@@ -162,6 +162,6 @@ func TestSignedOutsideTheStore(t *testing.T) {
 	if err := os.WriteFile(file("data/town.db"), old, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	mustRefuse(t, "journal revision 3: is missing: the journal ends at 2, and a checkpoint was signed at 4", verify...)
+	mustRefuse(t, "journal revision 4: is missing: the journal ends at 3, and a checkpoint was signed at 5", verify...)
 	mustRefuse(t, "journals/town is not what was signed", args...)
 }

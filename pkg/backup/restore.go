@@ -7,14 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/yizhen/yizhen/pkg/journal"
 	"github.com/yizhen/yizhen/pkg/store"
 )
 
 // markKey is in a store while it is being made of a backup. Its value names the restore, so that of two that go on at once the
-// one that began later is the one that goes on. It stands among the keys of the journal, and a whole store does not have it.
-const markKey = "journal/restoring"
+// one that began later is the one that goes on. It stands where the journal tells of nothing, and a whole store does not have it.
+const markKey = store.MigrationPrefix + "restoring"
 
 // One transaction of a restore writes at most so much, and less where the store takes less.
 const (
@@ -25,7 +26,7 @@ const (
 )
 
 // Restore makes the store of a backup, some keys at a time. The store has to be empty, or what a restore left that did not
-// end: that is removed first. Until the restore has ended the store is marked, and Unfinished tells so. It ends when everything
+// end, or one that a service has opened and never used: that is removed first. Until the restore has ended the store is marked, and Unfinished tells so. It ends when everything
 // is written and prove, which may be nil, has found it good.
 //
 // Whether the file is whole shows at its end: Check it first, so that nothing is begun for nothing.
@@ -118,23 +119,21 @@ func (f *filler) update(ctx context.Context, fn func(store.Tx) error) error {
 	})
 }
 
-// begin marks the store, and removes what a restore has left.
+// begin marks the store, and removes what a restore has left, or a service that has only opened it.
 func (f *filler) begin(ctx context.Context) error {
 	left := false
-	err := f.into.Update(ctx, func(tx store.Tx) error {
-		left = false
-		err := unfinished(tx)
-		switch {
-		case errors.Is(err, ErrUnfinished):
-			left = true
-		case err != nil:
+	err := f.into.Update(ctx, func(tx store.Tx) (err error) {
+		if left, err = begun(tx); err != nil {
 			return err
-		default:
-			for e, err := range tx.Scan(nil, nil, store.Ascending) {
-				if err != nil {
-					return err
-				}
-				return fmt.Errorf("a backup is restored into an empty store, and this one has %q", e.Key)
+		}
+		if err := unfinished(tx); errors.Is(err, ErrUnfinished) {
+			left = true
+		} else if err != nil {
+			return err
+		}
+		if !left {
+			if err := empty(tx); err != nil {
+				return err
 			}
 		}
 		return tx.Put([]byte(markKey), f.mark)
@@ -143,6 +142,31 @@ func (f *filler) begin(ctx context.Context) error {
 		left, err = f.clear(ctx)
 	}
 	return err
+}
+
+func empty(r store.Reader) error {
+	for e, err := range r.Scan(nil, nil, store.Ascending) {
+		if err != nil {
+			return err
+		}
+		return fmt.Errorf("a backup is restored into an empty store, and this one has %q", e.Key)
+	}
+	return nil
+}
+
+// begun tells whether a service has opened the store and done nothing else: all that the journal tells of is the store itself.
+func begun(r store.Reader) (bool, error) {
+	head, err := journal.HeadOf(r)
+	if err != nil || head.GetRevision() != 1 {
+		return false, err
+	}
+	own := "stores/" + strings.TrimPrefix(head.GetName(), journals)
+	switch c, err := journal.Latest(r, own); {
+	case errors.Is(err, store.ErrNotFound):
+		return false, nil
+	default:
+		return c.GetRevision() == 1, err
+	}
 }
 
 // clear removes some keys, and tells whether there may be more.
