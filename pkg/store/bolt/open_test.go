@@ -47,7 +47,10 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		alter(b)
 		return b
 	}
-	version := func(b []byte) { binary.NativeEndian.PutUint32(b[20:], 7); binary.NativeEndian.PutUint32(b[page+20:], 7) }
+	version := func(b []byte) {
+		binary.NativeEndian.PutUint32(b[20:], 7)
+		binary.NativeEndian.PutUint32(b[page+20:], 7)
+	}
 	for _, c := range []struct {
 		name    string
 		content []byte
