@@ -127,6 +127,7 @@ func TestTwoReplicasServeOneStore(t *testing.T) {
 	}
 	cancel() // the watch
 	second.stop()
+	replays(t, cluster.URL("jincheng"), "town")
 }
 
 // TestAFullClusterIsNoEnd lets a cluster run out of its quota under a service, and makes room as an operator does. The

@@ -13,6 +13,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -60,6 +61,7 @@ func dial(ctx context.Context, o Options) (*cluster, error) {
 			MaxCallSendMsgSize: o.MaxRequestBytes + 1<<20,
 			// One more than once, for a token of etcd's authentication that has run out.
 			MaxUnaryRetries: 2,
+			DialOptions:     []grpc.DialOption{grpc.WithChainUnaryInterceptor(atOnce)},
 		})
 		if err == nil {
 			c.client = client
@@ -73,6 +75,12 @@ func dial(ctx context.Context, o Options) (*cluster, error) {
 			return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 		}
 	}
+}
+
+// atOnce has a call of a member that cannot be connected to fail at once, where etcd's client would have it wait for as long
+// as it may: there are other members.
+func atOnce(ctx context.Context, method string, req, answer any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	return invoke(ctx, method, req, answer, conn, append(opts[:len(opts):len(opts)], grpc.WaitForReady(false))...)
 }
 
 // unreachable says why no member could be spoken to. The client says no more than that it has waited for too long, also where
