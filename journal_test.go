@@ -89,10 +89,21 @@ func TestJournalMovesToFiles(t *testing.T) {
 	mustPrint(t, "whole from revision 1 to 3", append([]string{"journal", "verify", "town"}, files...)...)
 	mustRefuse(t, "journal revision 3: is missing", append([]string{"journal", "verify", "town", "--file", file("1"), "--file", file("2")}, stopped...)...)
 
+	replay := []string{"journal", "replay", "town", "--store", store}
+	made := "the tables of town are what its 4 changes make"
+	mustPrint(t, made, append(replay, "--file", file("3"), "--file", file("1"), "--file", file("2"))...)
+	mustRefuse(t, "the revisions from 1 to 3 are missing: they were archived", replay...)
+	mustRefuse(t, "the revisions from 3 to 3 are missing: they were archived", append(replay, "--file", file("1"), "--file", file("2"))...)
+	mustRefuse(t, "begins at 3: journals/town: the revisions from 2 to 2 are missing", append(replay, "--file", file("1"), "--file", file("3"))...)
+
 	// The last goes too; then a file is damaged.
 	mustPrint(t, "kept from revision 5 on", append([]string{"journal", "prune", "town", "--until", "4", "--to", file("4")}, stopped...)...)
 	files = append(files, "--file", file("4"))
 	mustPrint(t, "whole from revision 1 to 4", append(append([]string{"journal", "verify", "town"}, files...), stopped...)...)
+	replay = append(replay, "--file", file("1"), "--file", file("2"), "--file", file("3"))
+	mustRefuse(t, "the revisions from 4 to 4 are missing: they were archived", replay...)
+	replay = append(replay, "--file", file("4"))
+	mustPrint(t, made, replay...)
 	raw, err := os.ReadFile(file("3"))
 	if err != nil {
 		t.Fatal(err)
@@ -101,6 +112,7 @@ func TestJournalMovesToFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustRefuse(t, "journal revision 3: does not have the hash of its content", append([]string{"journal", "verify", "town"}, files...)...)
+	mustRefuse(t, "journal revision 3: does not have the hash of its content", replay...)
 	if err := os.WriteFile(file("3"), raw[:len(raw)-1], 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -234,7 +234,7 @@ func (f *serviceFlags) run(ctx context.Context, name, address string, addresses 
 	if err != nil {
 		return err
 	}
-	db, err := openJournal(ctx, f.Store, name, f.files(), clock.System{}, log.With("service", name), journal.WithHash(proof.algorithm))
+	db, err := openJournal(ctx, f.Store, name, f.files(), clock.System{}, log.With("service", name), proof.options()...)
 	if err != nil {
 		return err
 	}
@@ -297,6 +297,15 @@ func (s storage) proof(log *slog.Logger) (p proof, err error) {
 	}
 	p.signer, err = journal.ReadSigner(text)
 	return p, err
+}
+
+// options are those of a journal that is opened to be signed.
+func (p proof) options() []journal.Option {
+	o := []journal.Option{journal.WithHash(p.algorithm)}
+	if p.signer != nil {
+		o = append(o, journal.WithKeys(p.signer.Public()))
+	}
+	return o
 }
 
 // notary returns who signs a journal, after a look whether the journal is still what was signed; nil if nobody does.

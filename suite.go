@@ -198,7 +198,7 @@ func runSuite(ctx context.Context, o suiteOptions, ready func(endpoints)) (err e
 			return dialErr
 		}
 		defer func() { err = errors.Join(err, connected.close()) }()
-		db, openErr := openJournal(ctx, o.store, svc.name, o.storeFiles, o.clock, o.logger.With("service", svc.name), journal.WithHash(o.proof.algorithm))
+		db, openErr := openJournal(ctx, o.store, svc.name, o.storeFiles, o.clock, o.logger.With("service", svc.name), o.proof.options()...)
 		if openErr != nil {
 			return openErr
 		}

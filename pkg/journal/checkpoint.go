@@ -216,7 +216,7 @@ func checkpointAt(r store.Reader, revision int64) (*journalv1.Checkpoint, error)
 
 func decodeCheckpoint(raw []byte, revision int64) (*journalv1.Checkpoint, error) {
 	c := &journalv1.Checkpoint{}
-	if err := proto.Unmarshal(raw, c); err != nil {
+	if err := (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(raw, c); err != nil {
 		return nil, &CorruptError{Revision: revision, Problem: "has a checkpoint that cannot be read: " + err.Error()}
 	}
 	return c, nil

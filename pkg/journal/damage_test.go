@@ -11,10 +11,15 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/grpc/codes"
+	"pgregory.net/rapid"
+
 	"github.com/yizhen/yizhen/pkg/clock"
 	"github.com/yizhen/yizhen/pkg/journal"
 	"github.com/yizhen/yizhen/pkg/store"
+	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
 	townv1 "github.com/yizhen/yizhen/proto/yizhen/town/v1"
+	typev1 "github.com/yizhen/yizhen/proto/yizhen/type/v1"
 )
 
 // image is what a store holds, to be read only, in the order of keys.
@@ -47,6 +52,34 @@ func (m image) Update(context.Context, func(store.Tx) error) error {
 }
 
 func (m image) Close() error { return nil }
+
+// memory is a store that is an image after every commit, for one goroutine.
+type memory struct{ image }
+
+type memoryTx struct{ image }
+
+func (m *memory) View(_ context.Context, fn func(store.Reader) error) error { return fn(m.image) }
+
+func (m *memory) Update(_ context.Context, fn func(store.Tx) error) error {
+	tx := &memoryTx{m.image}
+	err := fn(tx)
+	if err == nil {
+		m.image = tx.image
+	}
+	return err
+}
+
+func (tx *memoryTx) Put(key, value []byte) error {
+	tx.image = tx.with(string(key), bytes.Clone(value))
+	return nil
+}
+
+func (tx *memoryTx) Delete(key []byte) error {
+	if _, there := tx.at(key); there {
+		tx.image = tx.without(string(key))
+	}
+	return nil
+}
 
 // at returns where a key is, or would be.
 func (m image) at(key []byte) (int, bool) {
@@ -160,8 +193,10 @@ func ruins(t testing.TB) map[string]ruin {
 // harmless tells why a record may be other than it was without anybody reading something else.
 func harmless(m image, key string) string {
 	if name, ok := strings.CutPrefix(key, "journal/deleted/"); ok {
-		if _, err := m.Get([]byte("row/Town/" + name)); err == nil {
-			return "the resource was made again: which change deleted it is not read, and written anew if it is deleted again"
+		for _, kind := range []string{"Town", "Enterprise"} {
+			if _, err := m.Get(store.RowKey(kind, name)); err == nil {
+				return "the resource was made again: which change deleted it is not read, and written anew if it is deleted again"
+			}
 		}
 	}
 	return ""
@@ -238,4 +273,152 @@ func TestNoDamageGoesUnseen(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLiveServiceNamesDamage has a service verify what was damaged under it, one record of each sort.
+func TestLiveServiceNamesDamage(t *testing.T) {
+	r := ruins(t)["a part archived"]
+	for prefix, want := range map[string]string{
+		"journal/change/": "7", "journal/checkpoint/": "4", "journal/deleted/towns/b": "4", "journal/head": "9",
+		"journal/kept/towns/a": "", "journal/pruned": "", "journal/type/Enterprise": "", "row/Town/towns/a": "1",
+	} {
+		i, _ := r.image.at([]byte(prefix))
+		bad := bytes.Clone(r.image[i].Value)
+		if strings.HasPrefix(prefix, "row/") {
+			bad[7] ^= 4
+		}
+		bad[len(bad)-1] ^= 4
+		client, _ := serve(t, journal.Open(r.image.with(string(r.image[i].Key), bad), "town", clock.NewManual(march), journal.WithKeys(r.key)), never)
+		_, err := client.VerifyRange(t.Context(), &journalv1.VerifyRangeRequest{Name: "journals/town"})
+		expectFault(t, err, codes.DataLoss, typev1.Reason_REASON_JOURNAL_CORRUPT)
+		if err != nil && !strings.Contains(err.Error(), "revision "+want) {
+			t.Errorf("%s: %v, want revision %s to be named", prefix, err, want)
+		}
+	}
+}
+
+// TestAnyDamageToAnyHistory makes a journal at random, archives a part of it or none, and then damages a record at random. Nothing
+// is found before, and something after.
+func TestAnyDamageToAnyHistory(t *testing.T) {
+	signer, key := newSigner(t, 1)
+	rapid.Check(t, func(rt *rapid.T) {
+		s := &memory{}
+		db := journal.Open(s, "town", clock.NewManual(march))
+		for range rapid.IntRange(1, 6).Draw(rt, "commits") {
+			err := db.Update(context.Background(), by, func(tx *journal.Tx) error {
+				for range rapid.IntRange(1, 4).Draw(rt, "steps") {
+					if err := randomStep(rt, tx); err != nil && !errors.Is(err, store.ErrNotFound) {
+						return err
+					}
+				}
+				return nil
+			})
+			if err == nil && rapid.Bool().Draw(rt, "signed") {
+				_, err = db.Checkpoint(context.Background(), signer)
+			}
+			if err != nil {
+				rt.Fatal(err)
+			}
+		}
+		signed, err := db.Checkpoints(context.Background(), 0, 100)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		if len(signed) > 0 {
+			all := changes(t, db)
+			for range rapid.IntRange(0, 2).Draw(rt, "prunes") {
+				to := rapid.Int64Range(1, signed[len(signed)-1].GetRevision()).Draw(rt, "archived")
+				if err := db.Prune(context.Background(), to, all[to-1].GetHash()); err != nil {
+					rt.Fatal(err)
+				}
+			}
+		}
+		head, err := db.Head(context.Background())
+		if err != nil {
+			rt.Fatal(err)
+		}
+		r := ruin{image: s.image, key: key, head: head.GetRevision()}
+		if err := r.verify(r.image); err != nil {
+			rt.Fatalf("before: %v", err)
+		}
+		if bad, how := damage(rt, r.image); bad != nil && r.verify(bad) == nil {
+			rt.Errorf("%s, and nothing is found", how)
+		}
+	})
+}
+
+// damage damages one record of the journal, or none if what was drawn changes nothing that is read.
+func damage(t *rapid.T, m image) (bad image, how string) {
+	records := slices.DeleteFunc(slices.Clone(m), func(e store.Entry) bool {
+		return !bytes.HasPrefix(e.Key, []byte("journal/")) || harmless(m, string(e.Key)) != ""
+	})
+	if len(records) == 0 {
+		return nil, ""
+	}
+	e := rapid.SampledFrom(records).Draw(t, "record")
+	value := bytes.Clone(e.Value)
+	switch how = rapid.SampledFrom([]string{"taken away", "cut off", "longer", "another's", "overwritten"}).Draw(t, "how"); how {
+	case "taken away":
+		if bytes.HasPrefix(e.Key, []byte("journal/checkpoint/")) {
+			return nil, ""
+		}
+		return m.without(string(e.Key)), fmt.Sprintf("%q is taken away", e.Key)
+	case "cut off":
+		value = value[:rapid.IntRange(0, len(value)-1).Draw(t, "bytes")]
+	case "longer":
+		value = append(value, rapid.SliceOfN(rapid.Byte(), 1, 9).Draw(t, "bytes")...)
+	case "another's":
+		value = rapid.SampledFrom(records).Draw(t, "other").Value
+	case "overwritten":
+		at := rapid.IntRange(0, len(value)-1).Draw(t, "at")
+		copy(value[at:], rapid.SliceOfN(rapid.Byte(), 1, 9).Draw(t, "bytes"))
+	}
+	if bytes.Equal(value, e.Value) {
+		return nil, ""
+	}
+	return m.with(string(e.Key), value), fmt.Sprintf("%q is %s: %q, and was %q", e.Key, how, value, e.Value)
+}
+
+// TestPruneWhileVerifying archives between two looks at a journal: nothing is said to be damaged.
+func TestPruneWhileVerifying(t *testing.T) {
+	s := openStore(t)
+	db := journal.Open(s, "town", clock.NewManual(march))
+	update(t, db, func(tx *journal.Tx) error {
+		for i := range 2500 {
+			if err := towns.Put(tx, &townv1.Town{Name: fmt.Sprintf("towns/%d", i)}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	signer, _ := newSigner(t, 1)
+	if _, err := db.Checkpoint(t.Context(), signer); err != nil {
+		t.Fatal(err)
+	}
+	all := changes(t, db)
+	between := &interrupted{Store: s, at: 3, do: func() {
+		if err := db.Prune(t.Context(), 2000, all[1999].GetHash()); err != nil {
+			t.Error(err)
+		}
+	}}
+	_, err := journal.Open(between, "town", clock.NewManual(march)).Verify(t.Context(), 0, 2500)
+	var gone *journal.PrunedError
+	if !errors.As(err, &gone) || gone.First != 2001 {
+		t.Errorf("answered with %v, want that the journal is kept from 2001 on", err)
+	}
+	verify0(t, db)
+}
+
+// interrupted is a store to which something is done before one of its views.
+type interrupted struct {
+	store.Store
+	at int
+	do func()
+}
+
+func (s *interrupted) View(ctx context.Context, fn func(store.Reader) error) error {
+	if s.at--; s.at == 0 {
+		s.do()
+	}
+	return s.Store.View(ctx, fn)
 }

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"iter"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/yizhen/yizhen/pkg/store"
 	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
 )
@@ -124,6 +122,9 @@ func (v *verification) follow(r store.Reader, end int64) error {
 		if err == nil {
 			err = v.chain.Add(c)
 		}
+		if err == nil && !written(c, e.Value) {
+			err = &CorruptError{Revision: next, Problem: "is not written as it was"}
+		}
 		if err == nil {
 			err = findable(r, c)
 		}
@@ -232,11 +233,26 @@ func (v *verification) head(r store.Reader) error {
 	if point.GetRevision() == at && !bytes.Equal(point.GetHash(), c.GetHash()) {
 		return &CorruptError{Revision: at, Problem: "is not what was archived"}
 	}
-	head.HashAlgorithm = storedAs(head.GetHashAlgorithm())
-	if want := db.headAt(head.GetHashAlgorithm(), at, c.GetHash(), c.GetCommitTime()); !proto.Equal(head, want) {
-		return &CorruptError{Revision: at, Problem: "is not what the head says"}
+	return v.recorded(r, db.headAt(head.GetHashAlgorithm(), at, c.GetHash(), c.GetCommitTime()), point)
+}
+
+// recorded checks that the head, and the record of what was archived, are the bytes that they would be written as.
+func (v *verification) recorded(r store.Reader, head, pruned *journalv1.Head) error {
+	raw, err := r.Get([]byte(headKey))
+	if err != nil {
+		return err
 	}
-	return nil
+	if !written(head, raw) {
+		return &CorruptError{Revision: head.GetRevision(), Problem: "is not what the head says"}
+	}
+	raw, err = r.Get([]byte(prunedKey))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err == nil && !written(pruned, raw) {
+		err = &CorruptError{Revision: pruned.GetRevision(), Problem: "is not written as it was where the journal begins"}
+	}
+	return err
 }
 
 // nothingAfter checks that no change and no entry of one is after the head.

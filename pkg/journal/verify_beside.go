@@ -134,7 +134,7 @@ func (v *verification) deletions(ctx context.Context) error {
 	return nil
 }
 
-// written tells whether bytes are a message as this program writes it, with nothing in them that it passes over.
+// written tells whether bytes are a message, which was read without what is not known of it, as this program writes it.
 func written(m proto.Message, raw []byte) bool {
 	again, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
 	return err == nil && bytes.Equal(again, raw)
