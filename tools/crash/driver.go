@@ -130,6 +130,9 @@ func (o *options) run(ctx context.Context, w io.Writer) (r *report, err error) {
 		}
 		left -= kills
 	}
+	if members != nil {
+		members.Stop() // before their data goes
+	}
 	if temporary && len(r.violations) == 0 {
 		err = os.RemoveAll(o.folder)
 	}
@@ -371,9 +374,7 @@ func (s *site) kill(i int) error {
 		return nil
 	}
 	s.replicas[i] = nil
-	err := r.process.kill()
-	// Its callers hold the connections until they notice.
-	return errors.Join(err, disconnect(r.conns))
+	return errors.Join(r.kill(), disconnect(r.conns))
 }
 
 // reach arms a fail point and returns once the process is held there, or has died there.

@@ -153,7 +153,7 @@ func next(page int64, size int) int64 {
 	return page
 }
 
-// maxTops bounds of how many ranges it is kept where they ended.
+// maxTops bounds of how many ranges the end is kept.
 const maxTops = 1000
 
 // tops keeps where ranges ended when somebody last looked. It is a place to begin to look and nothing more: it may be out
