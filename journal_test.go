@@ -82,6 +82,7 @@ func TestJournalMovesToFiles(t *testing.T) {
 	files := []string{"--file", file("1"), "--file", file("2"), "--file", file("3"), "--public-key", file("key.pub")}
 	mustPrint(t, "whole from revision 1 to 4", append(append([]string{"journal", "verify", "town"}, files...), live...)...)
 	mustPrint(t, "created  divisions/140525", append([]string{"journal", "show", "town"}, live...)...)
+	mustRefuse(t, "journals/town has no resources of a type NoSuch", append([]string{"journal", "show", "town", "--type", "NoSuch"}, live...)...)
 	p.stop()
 
 	mustPrint(t, "whole from revision 1 to 4", append(append([]string{"journal", "verify", "town"}, files...), stopped...)...)
