@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"testing"
 
@@ -24,7 +25,7 @@ func BenchmarkCreateOnEtcd(b *testing.B) {
 	for _, ops := range []string{"128", "4096"} {
 		cluster := etcdtest.Start(b, 3, "--max-txn-ops", ops)
 		client := cluster.Client(b)
-		db, err := openJournal(b.Context(), cluster.URL("bench?max-txn-ops="+ops), "town", etcd.Files{}, clock.System{})
+		db, err := openJournal(b.Context(), cluster.URL("bench?max-txn-ops="+ops), "town", etcd.Files{}, clock.System{}, slog.New(slog.DiscardHandler))
 		if err != nil {
 			b.Fatal(err)
 		}

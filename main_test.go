@@ -14,7 +14,6 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/yizhen/yizhen/pkg/clock"
 	"github.com/yizhen/yizhen/pkg/store/etcd"
 	"github.com/yizhen/yizhen/pkg/store/etcd/etcdtest"
 )
@@ -76,7 +75,7 @@ func TestDemoSurvivesKill(t *testing.T) {
 func replays(t *testing.T, location string, names ...string) {
 	t.Helper()
 	for _, name := range names {
-		db, err := openJournal(t.Context(), location, name, etcd.Files{}, clock.System{})
+		db, err := readJournal(t.Context(), location, name, etcd.Files{})
 		if err != nil {
 			t.Fatal(err)
 		}
