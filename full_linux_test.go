@@ -72,7 +72,7 @@ func TestServiceOnAFullDisk(t *testing.T) {
 				t.Fatal(err)
 			}
 			now := before
-			now.Cur = uint64(info.Size()) //nolint:gosec // a size is not negative
+			now.Cur = uint64(info.Size())
 			if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &now); err != nil {
 				t.Fatal(err)
 			}

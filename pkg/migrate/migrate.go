@@ -92,7 +92,7 @@ const batchLimit = 256
 const logEvery = 100
 
 // Version returns the version of the program.
-func (p *Plan) Version() int32 { return int32(len(p.Steps)) + 1 } //nolint:gosec // the steps are written in this program
+func (p *Plan) Version() int32 { return int32(len(p.Steps)) + 1 }
 
 // Check fails unless the store is the service's own and has the version of the program. An empty one will do. Nothing is written.
 func (p *Plan) Check(ctx context.Context, db *journal.DB) error {
@@ -284,7 +284,7 @@ type progress struct {
 
 // encode writes the version that the step begins from in 4 bytes, then 1 if it is clearing and 0 if not, then the cursor.
 func (at progress) encode(from int32) []byte {
-	b := binary.BigEndian.AppendUint32(nil, uint32(from)) //nolint:gosec // a version is positive
+	b := binary.BigEndian.AppendUint32(nil, uint32(from))
 	if at.clearing {
 		return append(b, 1)
 	}

@@ -142,16 +142,18 @@ func (b *batch) run(u *queue.Update) *store.Overlay {
 // write writes what an update has written.
 func (b *batch) write(o *store.Overlay) error {
 	for w := range o.Writes() {
-		in, err := b.in.of(partOf(w.Key)), error(nil)
-		if w.Deleted {
-			err = in.Delete(w.Key)
-		} else {
-			err = in.Put(w.Key, w.Value)
-		}
-		if err != nil {
+		if err := b.writeOne(w); err != nil {
 			panic(err) // bbolt refuses only keys and values beyond its bounds, which are far beyond the overlay's
 		}
 	}
 	b.size += o.Size()
 	return nil
+}
+
+func (b *batch) writeOne(w store.Write) error {
+	in := b.in.of(partOf(w.Key))
+	if w.Deleted {
+		return in.Delete(w.Key)
+	}
+	return in.Put(w.Key, w.Value)
 }

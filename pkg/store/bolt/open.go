@@ -158,7 +158,7 @@ func readHead(f io.ReaderAt, at int64) (h head, found bool) {
 		return head{}, false
 	}
 	sum := fnv.New64a()
-	sum.Write(b[:checkedBytes]) //nolint:errcheck // a hash never fails
+	sum.Write(b[:checkedBytes])
 	return head{
 		version:     binary.NativeEndian.Uint32(b[4:]),
 		whole:       sum.Sum64() == binary.NativeEndian.Uint64(b[checkedBytes:]),
@@ -206,7 +206,7 @@ func inspect(path string) error {
 		return fmt.Errorf("it is in version %d of bbolt's format, and this program reads version %d", found.version, formatVersion)
 	case newest.pages == 0:
 		return fmt.Errorf("%w: both of its heads are: restore a backup", store.ErrCorrupt)
-	case uint64(info.Size()) < newest.pages*uint64(newest.pageBytes): //nolint:gosec // a size is not negative
+	case uint64(info.Size()) < newest.pages*uint64(newest.pageBytes):
 		return fmt.Errorf("%w: the file is cut off, it has %d bytes and says that it has at least %d: restore a backup",
 			store.ErrCorrupt, info.Size(), newest.pages*uint64(newest.pageBytes))
 	}
