@@ -137,19 +137,23 @@ func CheckSignature(c *journalv1.Checkpoint, keys ...*PublicKey) error {
 		if p.id != c.GetKeyId() || p.algorithm != c.GetSignatureAlgorithm() {
 			continue
 		}
-		text, good := CheckpointText(c), false
-		switch k := p.key.(type) {
-		case ed25519.PublicKey:
-			good = ed25519.Verify(k, text, c.GetSignature())
-		case *ecdsa.PublicKey:
-			good = sm2.VerifyASN1WithSM2(k, []byte(sm2User), text, c.GetSignature())
-		}
-		if !good {
+		if !p.signed(CheckpointText(c), c.GetSignature()) {
 			return fmt.Errorf("%s: the signature of key %s does not fit", c.GetName(), p.id)
 		}
 		return nil
 	}
 	return fmt.Errorf("%s is signed by key %s, which is not among the public keys", c.GetName(), c.GetKeyId())
+}
+
+// signed tells whether the key signed a text.
+func (p *PublicKey) signed(text, signature []byte) bool {
+	switch k := p.key.(type) {
+	case ed25519.PublicKey:
+		return ed25519.Verify(k, text, signature)
+	case *ecdsa.PublicKey:
+		return sm2.VerifyASN1WithSM2(k, []byte(sm2User), text, signature)
+	}
+	return false
 }
 
 // NewKey makes a key pair, both in PEM: Ed25519, or SM2.
