@@ -1,8 +1,6 @@
 package journal_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/ed25519"
 	"encoding/asn1"
 	"encoding/hex"
 	"encoding/pem"
@@ -11,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/emmansun/gmsm/sm2"
-	"github.com/emmansun/gmsm/smx509"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -30,14 +26,16 @@ func unhex(t testing.TB, digits string) []byte {
 	return b
 }
 
-// publicKey puts a key in PEM and reads it as a verifier does.
-func publicKey(t testing.TB, key any) *journal.PublicKey {
+// What stands before the key itself in a SubjectPublicKeyInfo.
+const (
+	ed25519Info = "302a 3005 06032b6570 032100"
+	sm2Info     = "3059 3013 06072a8648ce3d0201 06082a811ccf5501822d 034200 04"
+)
+
+// publicKey reads a key as a verifier does.
+func publicKey(t testing.TB, info, key string) *journal.PublicKey {
 	t.Helper()
-	der, err := smx509.MarshalPKIXPublicKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	read, err := journal.ReadPublicKey(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+	read, err := journal.ReadPublicKey(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: unhex(t, info+key)}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,11 +87,8 @@ func TestHashOfAChangeThatOpenSSLHasToo(t *testing.T) {
 // 1234567812345678.
 func TestSignatureOfTheSM2Standard(t *testing.T) {
 	number := func(digits string) *big.Int { return new(big.Int).SetBytes(unhex(t, digits)) }
-	key := publicKey(t, &ecdsa.PublicKey{
-		Curve: sm2.P256(),
-		X:     number("09F9DF31 1E5421A1 50DD7D16 1E4BC5C6 72179FAD 1833FC07 6BB08FF3 56F35020"),
-		Y:     number("CCEA490C E26775A5 2DC6EA71 8CC1AA60 0AED05FB F35E084A 6632F607 2DA9AD13"),
-	})
+	key := publicKey(t, sm2Info, "09F9DF31 1E5421A1 50DD7D16 1E4BC5C6 72179FAD 1833FC07 6BB08FF3 56F35020"+
+		"CCEA490C E26775A5 2DC6EA71 8CC1AA60 0AED05FB F35E084A 6632F607 2DA9AD13")
 	signature, err := asn1.Marshal(struct{ R, S *big.Int }{
 		number("F5A03B06 48D2C463 0EEAC513 E1BB81A1 5944DA38 27D5B741 43AC7EAC EEE720B3"),
 		number("B1B6AA29 DF212FD8 763182BC 0D421CA1 BB9038FD 1F7F42D4 840B69C4 85BBC1AA"),
@@ -119,7 +114,7 @@ func TestSignaturesOfRFC8032(t *testing.T) {
 		{"fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025", "af82",
 			"6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac 18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a"},
 	} {
-		key := publicKey(t, ed25519.PublicKey(unhex(t, c.public)))
+		key := publicKey(t, ed25519Info, c.public)
 		if !key.Signed(unhex(t, c.message), unhex(t, c.signature)) {
 			t.Errorf("the signature of %q does not fit", c.message)
 		}
@@ -148,7 +143,7 @@ rlVDXmwbdY1w0tXWh4y1yRat7SZzQoqXanzKGlfLJgzmPtaSIz26J6uDdg==
 		hashed, signed string
 		how            journalv1.SignatureAlgorithm
 	}{
-		{publicKey(t, ed25519.PublicKey(unhex(t, "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"))), "06e3fd8fda29bb60",
+		{publicKey(t, ed25519Info, "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"), "06e3fd8fda29bb60",
 			journal.SHA256, knownSHA256, "e0b00bea24b622c588d2e0beb19ec0cb9a7741e4e033f3aa48fac2cc1bc64870" +
 				"c412ce9915947683a3fbd4f205921a7ce3ff346d6723b399618f3dd9dfda2c08", journalv1.SignatureAlgorithm_SIGNATURE_ALGORITHM_ED25519},
 		{sm2Public, "9e98f44e60755e19", journal.SM3, knownSM3, "3044022068d6fbf0d832fd23906f7255d6fefebe0db3b173248ea4ebcc9042c885919db0" +
