@@ -220,7 +220,7 @@ func (f *serviceFlags) run(ctx context.Context, name, address string, addresses 
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	server, err := rpc.NewServer(db, svc.register(db, connected), rpc.Options{
-		Credentials: credentials, TLS: config, Logger: log.With("service", name), CallTimeout: f.CallTimeout, StopTimeout: f.StopTimeout,
+		Callers: credentials, TLS: config, Logger: log.With("service", name), CallTimeout: f.CallTimeout, StopTimeout: f.StopTimeout,
 	})
 	if err != nil {
 		return err

@@ -194,7 +194,7 @@ func runSuite(ctx context.Context, o suiteOptions, ready func(endpoints)) (err e
 		}
 		defer func() { err = errors.Join(err, db.Close()) }()
 		server, serveErr := rpc.NewServer(db, svc.register(db, connected), rpc.Options{
-			Credentials: credentials, Logger: o.logger.With("service", svc.name), CallTimeout: o.callTimeout, StopTimeout: o.stopTimeout,
+			Callers: credentials, Logger: o.logger.With("service", svc.name), CallTimeout: o.callTimeout, StopTimeout: o.stopTimeout,
 		})
 		if serveErr != nil {
 			return serveErr

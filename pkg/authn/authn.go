@@ -34,20 +34,19 @@ type Principal struct {
 	// Division bounds the caller to a place and what is below it: `140525` is Zezhou county, `140500`
 	// all of Jincheng.
 	Division string `yaml:"division"`
+	// Bounds are patterns that narrow whatever the caller is granted, if there are any: an API key may have them.
+	Bounds []string `yaml:"-"`
 }
 
-// Holds tells whether the principal's permissions cover one.
-func (p *Principal) Holds(permission string) bool {
-	for _, pattern := range p.Permissions {
+// Match tells whether one of the patterns covers a permission.
+func Match(patterns []string, permission string) bool {
+	for _, pattern := range patterns {
 		if ok, _ := path.Match(pattern, permission); ok {
 			return true
 		}
 	}
 	return false
 }
-
-// Prefix returns what the codes of all divisions in the principal's charge begin with: `1405` for a city.
-func (p *Principal) Prefix() string { return DivisionPrefix(p.Division) }
 
 // DivisionPrefix returns what the codes of a division and all below it begin with. The code is hierarchical, two digits
 // a level, and ends in zeros above the county: 140000 is Shanxi, 140500 Jincheng, 140525 Zezhou.
@@ -129,6 +128,12 @@ func (c *Credentials) With(more ...Principal) (*Credentials, error) {
 func Digest(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return hex.EncodeToString(sum[:])
+}
+
+// Authenticator finds out who calls.
+type Authenticator interface {
+	// Authenticate returns the caller, or a fault with the code UNAUTHENTICATED that does not tell why.
+	Authenticate(ctx context.Context) (*Principal, error)
 }
 
 // Authenticate returns the principal whose token a call carries in its metadata, as `authorization: Bearer …`. Tokens

@@ -343,7 +343,7 @@ func (s *site) fill(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	server, err := rpc.NewServer(db, s.load.register(db), rpc.Options{Credentials: credentials, Logger: slog.New(slog.DiscardHandler)})
+	server, err := rpc.NewServer(db, s.load.register(db), rpc.Options{Callers: credentials, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
 	}
