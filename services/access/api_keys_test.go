@@ -42,7 +42,7 @@ func TestKeysThatAreRefused(t *testing.T) {
 			codes.InvalidArgument, accessv1.Reason_REASON_PERIOD_INVALID, "api_key.expire_time"},
 		{"a moment that is none", &accessv1.ApiKey{KeySha256: digest(2), ExpireTime: &timestamppb.Timestamp{Seconds: 1800000000, Nanos: -1}},
 			codes.InvalidArgument, accessv1.Reason_REASON_PERIOD_INVALID, "api_key.expire_time"},
-		{"a bound that matches nothing", &accessv1.ApiKey{KeySha256: digest(2), ExpireTime: o.in(day), Permissions: []string{"*", "twon.*"}},
+		{"a bound that matches nothing", &accessv1.ApiKey{KeySha256: digest(2), ExpireTime: o.in(day), Permissions: []string{"*", "towns.*"}},
 			codes.InvalidArgument, accessv1.Reason_REASON_PERMISSION_UNKNOWN, "api_key.permissions[1]"},
 		{"the key itself", &accessv1.ApiKey{KeySha256: "yzk_x", ExpireTime: o.in(day)},
 			codes.InvalidArgument, typev1.Reason_REASON_INVALID_FIELD, "api_key.key_sha256"},
