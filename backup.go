@@ -18,7 +18,7 @@ import (
 
 // backupCommand puts a store into a file.
 type backupCommand struct {
-	Service string `arg:"" help:"Whose store: town, project, fund or assessment." enum:"town,project,fund,assessment"`
+	Service string `arg:"" help:"Whose store: town, project, fund, assessment or access." enum:"town,project,fund,assessment,access"`
 	Store   string `help:"The store of a service that is stopped, as bolt://FOLDER." placeholder:"URL" required:""`
 	To      string `help:"The file that is written. It must not be there yet." placeholder:"FILE" required:""`
 }
@@ -61,7 +61,7 @@ func describe(s backup.Summary) string {
 
 // restoreCommand makes a store of a file.
 type restoreCommand struct {
-	Service  string `arg:"" help:"Whose store: town, project, fund or assessment." enum:"town,project,fund,assessment"`
+	Service  string `arg:"" help:"Whose store: town, project, fund, assessment or access." enum:"town,project,fund,assessment,access"`
 	From     string `help:"The backup." type:"existingfile" placeholder:"FILE" required:""`
 	Store    string `help:"Where the store is made, as bolt://FOLDER. The service must not have one there." placeholder:"URL" required:""`
 	Revision *int64 `help:"Make the store as it was at this revision of the journal, in place of the newest." placeholder:"N"`

@@ -275,7 +275,7 @@ func TestReadmeSession(t *testing.T) {
 			}
 			p := start(t,
 				"serve", "--store", "bolt://"+t.TempDir(), "--listen", "127.0.0.1:0", "--town-listen", "127.0.0.1:0",
-				"--project-listen", "127.0.0.1:0", "--fund-listen", "127.0.0.1:0", "--assessment-listen", "127.0.0.1:0",
+				"--project-listen", "127.0.0.1:0", "--fund-listen", "127.0.0.1:0", "--assessment-listen", "127.0.0.1:0", "--access-listen", "127.0.0.1:0",
 			)
 			url, token := p.await(`^REST +(\S+)`), p.await(`^admin token for this run: (\S+)`)
 			typed := regexp.MustCompile(`(?m)^URL=\S+ TOKEN=.*$`).ReplaceAllString(session.String(), "URL="+url+" TOKEN="+token)

@@ -71,7 +71,7 @@ func writeNew(path string, text []byte, mode os.FileMode) error {
 
 // journalSource says which journal is read: of a service that runs, or of a store that nobody has open.
 type journalSource struct {
-	Service   string `arg:"" help:"Whose journal: town, project, fund or assessment."`
+	Service   string `arg:"" help:"Whose journal: town, project, fund, assessment or access."`
 	Addr      string `help:"Where the service answers gRPC." placeholder:"HOST:PORT" xor:"source"`
 	Store     string `help:"The store of a service that is stopped, as bolt://FOLDER; or an etcd cluster, as etcd://HOST:PORT,…/PREFIX." placeholder:"URL" xor:"source"`
 	TokenFile string `help:"The file that holds the caller's token." type:"existingfile" placeholder:"FILE"`

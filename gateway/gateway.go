@@ -24,6 +24,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	accessv1 "github.com/yizhen/yizhen/proto/yizhen/access/v1"
 	assessmentv1 "github.com/yizhen/yizhen/proto/yizhen/assessment/v1"
 	fundv1 "github.com/yizhen/yizhen/proto/yizhen/fund/v1"
 	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
@@ -46,7 +47,7 @@ const minCompressBytes = 1 << 10
 type Options struct {
 	// Connections to the services, without credentials of their own: each call carries its caller's. All of them are
 	// needed; one that does not answer yet is no hindrance.
-	Town, Project, Fund, Assessment grpc.ClientConnInterface
+	Town, Project, Fund, Assessment, Access grpc.ClientConnInterface
 
 	// Logger takes a line for each request; nil throws them away.
 	Logger *slog.Logger
@@ -101,6 +102,10 @@ func services(o Options) []service {
 		{"assessment", o.Assessment, assessmentv1.File_yizhen_assessment_v1_assessment_proto,
 			func(ctx context.Context, mux *runtime.ServeMux, cc grpc.ClientConnInterface) error {
 				return assessmentv1.RegisterAssessmentHandlerClient(ctx, mux, assessmentv1.NewAssessmentClient(cc))
+			}},
+		{"access", o.Access, accessv1.File_yizhen_access_v1_access_control_proto,
+			func(ctx context.Context, mux *runtime.ServeMux, cc grpc.ClientConnInterface) error {
+				return accessv1.RegisterAccessControlHandlerClient(ctx, mux, accessv1.NewAccessControlClient(cc))
 			}},
 	}
 }

@@ -136,25 +136,34 @@ type Authenticator interface {
 	Authenticate(ctx context.Context) (*Principal, error)
 }
 
-// Authenticate returns the principal whose token a call carries in its metadata, as `authorization: Bearer …`. Tokens
-// are looked up by digest, so the time taken says nothing about how near a guess was.
+// Authenticate returns the principal whose token a call carries.
 func (c *Credentials) Authenticate(ctx context.Context) (*Principal, error) {
-	values := metadata.ValueFromIncomingContext(ctx, "authorization")
-	if len(values) != 1 {
-		return nil, unauthenticated()
+	token, ok := BearerOf(ctx)
+	if !ok {
+		return nil, Unauthenticated()
 	}
-	scheme, token, _ := strings.Cut(values[0], " ")
-	if !strings.EqualFold(scheme, "bearer") || token == "" {
-		return nil, unauthenticated()
+	if p := c.Find(token); p != nil {
+		return p, nil
 	}
-	p := c.byToken[sha256.Sum256([]byte(token))]
-	if p == nil {
-		return nil, unauthenticated()
-	}
-	return p, nil
+	return nil, Unauthenticated()
 }
 
-func unauthenticated() error {
+// Find returns the principal whose token a text is, nil if it is nobody's. Tokens are looked up by digest, so the time taken says
+// nothing about how near a guess was.
+func (c *Credentials) Find(token string) *Principal { return c.byToken[sha256.Sum256([]byte(token))] }
+
+// BearerOf returns the token that a call carries in its metadata, as `authorization: Bearer …`.
+func BearerOf(ctx context.Context) (token string, ok bool) {
+	values := metadata.ValueFromIncomingContext(ctx, "authorization")
+	if len(values) != 1 {
+		return "", false
+	}
+	scheme, token, _ := strings.Cut(values[0], " ")
+	return token, strings.EqualFold(scheme, "bearer") && token != ""
+}
+
+// Unauthenticated says that a call carries no credential that is accepted, and nothing of why.
+func Unauthenticated() error {
 	return fault.New(codes.Unauthenticated, typev1.Reason_REASON_UNAUTHENTICATED,
 		"请求没有有效的凭证；请在 Authorization 头中携带 Bearer 令牌",
 		"the call carries no valid credential: send a bearer token in the authorization header")

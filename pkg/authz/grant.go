@@ -31,7 +31,7 @@ type Grant struct {
 	Start, Expire time.Time
 }
 
-// Grants knows what callers are granted beside what their credentials carry.
+// Grants knows what callers are granted whose credentials carry no grant.
 type Grants interface {
 	// Of returns the grants of a principal in the order of their names. An error means that it is not known.
 	Of(principal string) ([]Grant, error)

@@ -16,7 +16,7 @@ import (
 // guard lets a call through when its caller is known and may make it, and the request keeps to the contract.
 type guard struct {
 	callers authn.Authenticator
-	grants  authz.Grants // nil: only what credentials carry
+	grants  authz.Grants // of those whose credentials carry none; nil knows none
 	policy  *authz.Policy
 	now     func() time.Time
 }
@@ -37,12 +37,11 @@ func (g *guard) authenticate(ctx context.Context, method string) (context.Contex
 
 func (g *guard) permitting(who *authn.Principal, method string) ([]authz.Grant, error) {
 	grants := authz.Carried(who)
-	if g.grants != nil {
-		more, err := g.grants.Of(who.Name)
-		if err != nil {
+	if len(grants) == 0 && g.grants != nil {
+		var err error
+		if grants, err = g.grants.Of(who.Name); err != nil {
 			return nil, err
 		}
-		grants = append(grants, more...)
 	}
 	return g.policy.Permit(who, grants, method, g.now())
 }

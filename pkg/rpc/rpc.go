@@ -47,7 +47,7 @@ const (
 type Options struct {
 	// Callers finds out who calls.
 	Callers authn.Authenticator
-	// Grants knows what callers are granted beside what their credentials carry; nil is nothing.
+	// Grants knows what those callers are granted whose credentials carry no grant; nil knows of nobody.
 	Grants authz.Grants
 	// TLS is its certificate; nil serves without TLS, which only loopback should.
 	TLS *tls.Config
