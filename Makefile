@@ -82,16 +82,23 @@ test-tools: ## Run the tests of the tools under tools/
 fuzz: ## Run every fuzz test for FUZZTIME (default: 10s) each
 	@FUZZTIME=$(FUZZTIME) tools/fuzz
 
-# Where in a commit the crash tests stop the program: before anything is written, with the
-# pages written, with the meta page written, and with all on disk before any caller knows.
-CRASH_POINTS := beforeWrite,beforeSyncDataPages,beforeSyncMetaPage,afterSync
+# Where in a commit the crash tests stop the program. In a file: before anything is written, with
+# the pages written, with the meta page written, and with all on disk before any caller knows. In
+# a cluster: before the commit is sent, and when it is answered and no caller knows.
+POINTS_bolt := beforeWrite,beforeSyncDataPages,beforeSyncMetaPage,afterSync
+POINTS_etcd := beforeSend,afterAnswer
+ENGINE ?= bolt
 KILLS ?= 20
 SEED ?= 0
 
 .PHONY: crash
-crash: $(BIN)/.gofail ## Kill the services KILLS times (default: 20) and look for what is lost; SEED repeats a run
+crash: $(BIN)/.gofail $(BIN)/etcd ## Kill the services KILLS times (default: 20) on an ENGINE (bolt, etcd) and look for what is lost; SEED repeats a run
 	@tools/failpoints
-	@$(GO) run ./tools/crash -kills $(KILLS) -seed $(SEED) -bin $(CURDIR)/.build/failpoints/bin/yizhen -failpoints $(CRASH_POINTS)
+	@$(GO) run ./tools/crash -engine $(ENGINE) -kills $(KILLS) -seed $(SEED) -bin $(CURDIR)/.build/failpoints/bin/yizhen -failpoints $(POINTS_$(ENGINE))
+
+.PHONY: nightly
+nightly: ## Run what takes too long for every change: hundreds of kills, fuzzing, the race detector, the benchmark
+	@.ci/nightly
 
 .PHONY: bench
 bench: ## Measure the suite against the limits of this machine (BENCH: flags, such as -quick)

@@ -2,50 +2,53 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/yizhen/yizhen/pkg/backup"
 	"github.com/yizhen/yizhen/pkg/clock"
 	"github.com/yizhen/yizhen/pkg/journal"
 	"github.com/yizhen/yizhen/pkg/store"
 	"github.com/yizhen/yizhen/pkg/store/bolt"
+	"github.com/yizhen/yizhen/pkg/store/etcd"
+	maintenancev1 "github.com/yizhen/yizhen/proto/yizhen/maintenance/v1"
 )
 
 // backupCommand puts a store into a file.
 type backupCommand struct {
-	Service string `arg:"" help:"Whose store: town, project, fund, assessment or access." enum:"town,project,fund,assessment,access"`
-	Store   string `help:"The store of a service that is stopped, as bolt://FOLDER." placeholder:"URL" required:""`
-	To      string `help:"The file that is written. It must not be there yet." placeholder:"FILE" required:""`
+	Service   string `arg:"" help:"Whose store: town, project, fund, assessment or access." enum:"town,project,fund,assessment,access"`
+	Addr      string `help:"Where the service answers gRPC. It goes on meanwhile." placeholder:"HOST:PORT" xor:"source" required:""`
+	Store     string `help:"The store of a service that is stopped, as bolt://FOLDER; or of one on an etcd cluster, as etcd://HOST:PORT,…/PREFIX." placeholder:"URL" xor:"source" required:""`
+	To        string `help:"The file that is written. It must not be there yet." placeholder:"FILE" required:""`
+	TokenFile string `help:"The file that holds the caller's token." type:"existingfile" placeholder:"FILE"`
+	authority `embed:""`
+	cluster   `embed:""`
 }
 
 // Run writes the file beside its place, reads it once more, and puts it there when it is whole.
 func (c *backupCommand) Run(ctx context.Context, w io.Writer) (err error) {
-	if _, err := boltFolder(c.Store); err != nil {
-		return err
-	}
+	defer func() { err = interrupted(ctx, err) }()
 	if err := absent(c.To); err != nil {
-		return err // before the store is opened
+		return err // before anything is opened
 	}
-	source := journalSource{Service: c.Service, Store: c.Store}
-	db, err := source.openStore(ctx)
-	if err != nil {
-		return err
+	write := c.fromStore
+	if c.Addr != "" {
+		write = c.fromService
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
 	var summary backup.Summary
 	err = writeAside(c.To, func(f *os.File) (err error) {
-		if summary, err = backup.Write(ctx, io.MultiWriter(f, &progressLine{out: w, of: c.To, verb: "written"}), db); err != nil {
-			return err
-		}
-		if _, err := f.Seek(0, io.SeekStart); err != nil {
-			return err
-		}
-		_, err = backup.Check(f)
+		summary, err = write(ctx, f, w)
 		return err
 	})
 	if err != nil {
@@ -55,36 +58,170 @@ func (c *backupCommand) Run(ctx context.Context, w io.Writer) (err error) {
 	return nil
 }
 
+// interrupted makes of the end of a context an error that is reported as one: for a server to be stopped is in order, for a copy
+// it is not.
+func interrupted(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return errors.New("it was interrupted")
+	}
+	return err
+}
+
+// fromStore writes the backup of a store that is opened here.
+func (c *backupCommand) fromStore(ctx context.Context, f *os.File, w io.Writer) (s backup.Summary, err error) {
+	source := journalSource{Service: c.Service, Store: c.Store, cluster: c.cluster}
+	db, err := source.openStore(ctx)
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	p := newProgress(w, c.To, "written", 0)
+	defer p.end()
+	if s, err = backup.Write(ctx, io.MultiWriter(f, p), db); err != nil {
+		return s, err
+	}
+	if s.Keys == 0 {
+		return s, fmt.Errorf("there is nothing in the store of %s at %s", c.Service, c.Store)
+	}
+	p.end()
+	return checkFile(f, c.To, w)
+}
+
+// fromService writes what a service that goes on sends, and holds it against what the service said of it before.
+func (c *backupCommand) fromService(ctx context.Context, f *os.File, w io.Writer) (s backup.Summary, err error) {
+	connected, err := connect(map[string]string{c.Service: c.Addr}, []string{c.Service}, c.authority, identity{PeerTokenFile: c.TokenFile})
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, connected.close()) }()
+	stream, err := maintenancev1.NewMaintenanceClient(connected[c.Service]).BackUpStore(ctx, &maintenancev1.BackUpStoreRequest{Name: "stores/" + c.Service})
+	if err != nil {
+		return s, err
+	}
+	about, err := c.receive(stream, f, w)
+	if err != nil {
+		return s, err
+	}
+	if s, err = checkFile(f, c.To, w); err != nil {
+		return s, err
+	}
+	if s.Service != c.Service || s.Keys != about.GetKeyCount() || !proto.Equal(s.Head, about.GetHead()) {
+		return s, fmt.Errorf("the service has sent %s, and said that it is %s", describe(s),
+			describe(backup.Summary{Service: strings.TrimPrefix(about.GetStore(), "stores/"), Head: about.GetHead(), Keys: about.GetKeyCount()}))
+	}
+	return s, nil
+}
+
+// receive takes the file off the stream.
+func (c *backupCommand) receive(stream grpc.ServerStreamingClient[maintenancev1.BackUpStoreResponse], f *os.File, w io.Writer) (*maintenancev1.BackupFile, error) {
+	var about *maintenancev1.BackupFile
+	sum := sha256.New()
+	p := newProgress(w, c.Service, "put aside by the service", 0)
+	defer func() { p.end() }()
+	for {
+		res, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case res.GetFile() != nil:
+			about = res.GetFile()
+			p.end()
+			p = newProgress(w, c.To, "received", about.GetSizeBytes())
+		case res.GetChunk() != nil:
+			if _, err := io.MultiWriter(f, sum, p).Write(res.GetChunk()); err != nil {
+				return nil, err
+			}
+		default:
+			p.at(res.GetPreparedBytes())
+		}
+	}
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil, err
+	}
+	if about == nil || size != about.GetSizeBytes() || !bytes.Equal(sum.Sum(nil), about.GetSha256()) {
+		return nil, fmt.Errorf("what came is not what was sent: %d bytes with SHA-256 %x, of %d bytes with %x", size, sum.Sum(nil), about.GetSizeBytes(), about.GetSha256())
+	}
+	return about, nil
+}
+
 func describe(s backup.Summary) string {
 	return fmt.Sprintf("%s at revision %d, hash %x, in %d keys", s.Service, s.Head.GetRevision(), s.Head.GetHash(), s.Keys)
+}
+
+// checkFile reads a whole backup from its beginning.
+func checkFile(f *os.File, name string, w io.Writer) (s backup.Summary, err error) {
+	err = readThrough(f, name, "checked", w, func(r io.Reader) error {
+		s, err = backup.Check(r)
+		return err
+	})
+	return s, err
+}
+
+// readThrough reads a file from its beginning, and tells how far that is.
+func readThrough(f *os.File, name, verb string, w io.Writer, read func(io.Reader) error) error {
+	info, err := f.Stat()
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return err
+	}
+	p := newProgress(w, name, verb, info.Size())
+	defer p.end()
+	return read(io.TeeReader(f, p))
 }
 
 // restoreCommand makes a store of a file.
 type restoreCommand struct {
 	Service  string `arg:"" help:"Whose store: town, project, fund, assessment or access." enum:"town,project,fund,assessment,access"`
 	From     string `help:"The backup." type:"existingfile" placeholder:"FILE" required:""`
-	Store    string `help:"Where the store is made, as bolt://FOLDER. The service must not have one there." placeholder:"URL" required:""`
+	Store    string `help:"Where the store is made, as bolt://FOLDER or etcd://HOST:PORT,…/PREFIX. The service must not have one there." placeholder:"URL" required:""`
 	Revision *int64 `help:"Make the store as it was at this revision of the journal, in place of the newest." placeholder:"N"`
+	cluster  `embed:""`
 }
 
-// Run makes the store beside its place, proves it, and puts it there.
+// Run reads the whole file before it writes anything.
 func (c *restoreCommand) Run(ctx context.Context, w io.Writer) (err error) {
-	folder, err := boltFolder(c.Store)
-	if err != nil {
-		return err
-	}
-	path := filepath.Join(folder, c.Service+".db")
-	if err := absent(path); err != nil {
-		return err
+	defer func() { err = interrupted(ctx, err) }()
+	onCluster := strings.HasPrefix(c.Store, "etcd:")
+	var path string
+	if !onCluster {
+		folder, err := boltFolder(c.Store)
+		if err != nil {
+			return err
+		}
+		path = filepath.Join(folder, c.Service+".db")
+		if err := absent(path); err != nil {
+			return err
+		}
 	}
 	file, err := os.Open(c.From)
 	if err != nil {
 		return err
 	}
 	defer file.Close() //nolint:errcheck // it was only read
-	if err := c.check(file, w); err != nil {
+	found, err := checkFile(file, c.From, w)
+	if err == nil && found.Service != c.Service {
+		err = notOf(found, c.Service)
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w", c.From, err)
 	}
+	fmt.Fprintf(w, "%s holds %s\n", c.From, describe(found))
+	if onCluster {
+		return c.intoCluster(ctx, file, found, w)
+	}
+	return c.intoFolder(ctx, file, path, w)
+}
+
+// intoFolder makes the store beside its place, proves it, and puts it there.
+func (c *restoreCommand) intoFolder(ctx context.Context, file *os.File, path string, w io.Writer) (err error) {
+	folder := filepath.Dir(path)
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return err
 	}
@@ -94,7 +231,7 @@ func (c *restoreCommand) Run(ctx context.Context, w io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(aside)) }()
 	made := filepath.Join(aside, "whole.db")
-	if err := c.restore(ctx, file, made, aside, w); err != nil {
+	if err := c.whole(ctx, file, made, aside, w); err != nil {
 		return err
 	}
 	if c.Revision != nil {
@@ -107,40 +244,106 @@ func (c *restoreCommand) Run(ctx context.Context, w io.Writer) (err error) {
 	return place(made, path)
 }
 
-// check reads the whole backup before anything is written.
-func (c *restoreCommand) check(file *os.File, w io.Writer) error {
-	s, err := backup.Check(io.TeeReader(file, &progressLine{out: w, of: c.From, verb: "checked"}))
+// entryBytes is more than what etcd adds to a key and its value in a request.
+const entryBytes = 4 << 10
+
+// intoCluster makes the store where it will be, since a cluster has no aside. Until it is proven it is marked, and nobody serves
+// it.
+func (c *restoreCommand) intoCluster(ctx context.Context, file *os.File, found backup.Summary, w io.Writer) (err error) {
+	o, err := etcd.Parse(c.Store, c.files())
 	if err != nil {
 		return err
 	}
-	if s.Service != c.Service {
-		return fmt.Errorf("this is a backup of %s, and not of %s", s.Service, c.Service)
+	o = o.Below(c.Service)
+	if most := cmp.Or(o.MaxRequestBytes, etcd.DefaultMaxRequestBytes); found.Largest+entryBytes > most {
+		return fmt.Errorf("%s has a value of %d bytes, and the cluster takes %d (max-request-bytes): nothing was written", c.From, found.Largest, most)
 	}
-	fmt.Fprintf(w, "%s holds %s\n", c.From, describe(s))
-	_, err = file.Seek(0, io.SeekStart)
-	return err
+	scratch, err := os.MkdirTemp("", "yizhen-restore-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
+	if c.Revision != nil {
+		if file, err = c.earlier(ctx, file, scratch, w); err != nil {
+			return err
+		}
+		defer file.Close() //nolint:errcheck // it was only read
+	}
+	s, err := etcd.Open(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	return c.fill(ctx, file, s, scratch, w)
 }
 
-// restore makes a store as the backup has it.
-func (c *restoreCommand) restore(ctx context.Context, file io.Reader, path, scratch string, w io.Writer) (err error) {
+// earlier writes a backup of the store as it was at a revision.
+func (c *restoreCommand) earlier(ctx context.Context, file *os.File, scratch string, w io.Writer) (_ *os.File, err error) {
+	whole, earlier := filepath.Join(scratch, "whole.db"), filepath.Join(scratch, "earlier.db")
+	if err := c.whole(ctx, file, whole, scratch, w); err != nil {
+		return nil, err
+	}
+	if err := c.rewind(ctx, whole, earlier, scratch, w); err != nil {
+		return nil, err
+	}
+	s, err := bolt.Open(earlier)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	made, err := os.Create(filepath.Join(scratch, "earlier.backup"))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := backup.Write(ctx, made, journal.Open(s, c.Service, clock.System{})); err != nil {
+		return nil, errors.Join(err, made.Close())
+	}
+	return made, nil
+}
+
+// whole makes a store as the backup has it.
+func (c *restoreCommand) whole(ctx context.Context, file *os.File, path, scratch string, w io.Writer) (err error) {
 	s, err := bolt.Open(path)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	summary, err := backup.Restore(ctx, io.TeeReader(file, &progressLine{out: w, of: c.From, verb: "restored"}), s)
+	return c.fill(ctx, file, s, scratch, w)
+}
+
+// fill fills a store and proves it: its journal is whole and is the one that the file tells of, its tables are what the journal
+// makes, and key by key it is what the file has.
+func (c *restoreCommand) fill(ctx context.Context, file *os.File, s store.Store, scratch string, w io.Writer) error {
+	info, err := file.Stat()
+	if err == nil {
+		_, err = file.Seek(0, io.SeekStart)
+	}
 	if err != nil {
 		return err
 	}
-	db := journal.Open(s, c.Service, clock.System{})
-	head, err := db.Head(ctx)
-	if err != nil {
-		return err
-	}
-	if head.GetRevision() != summary.Head.GetRevision() || !bytes.Equal(head.GetHash(), summary.Head.GetHash()) {
-		return fmt.Errorf("%s says that the journal is at revision %d, and it is at %d", c.From, summary.Head.GetRevision(), head.GetRevision())
-	}
-	return c.prove(ctx, db, scratch, w)
+	p := newProgress(w, c.From, "restored", info.Size())
+	defer p.end()
+	_, err = backup.Restore(ctx, io.TeeReader(file, p), s, func(found backup.Summary) error {
+		p.end()
+		db := journal.Open(s, c.Service, clock.System{})
+		head, err := db.Head(ctx)
+		if err != nil {
+			return err
+		}
+		if head.GetRevision() != found.Head.GetRevision() || !bytes.Equal(head.GetHash(), found.Head.GetHash()) {
+			return fmt.Errorf("%s says that the journal is at revision %d, and it is at %d", c.From, found.Head.GetRevision(), head.GetRevision())
+		}
+		err = readThrough(file, c.From, "compared", w, func(r io.Reader) error { return backup.Equal(ctx, r, s) })
+		if err != nil {
+			return err
+		}
+		// Only a store of this program's version can be proven, or taken back to an earlier one.
+		if err := serviceNamed(c.Service).plan(slog.New(slog.NewTextHandler(w, nil))).Open(ctx, db); err != nil {
+			return fmt.Errorf("%s: %w", c.From, err)
+		}
+		return c.prove(ctx, db, scratch, w)
+	})
+	return err
 }
 
 // rewind makes a store as the whole one was at a revision.
@@ -186,24 +389,4 @@ func (c *restoreCommand) prove(ctx context.Context, db *journal.DB, folder strin
 	}
 	fmt.Fprintf(w, "the journal of %s is whole to revision %d, hash %x, and the tables are what its changes make\n", c.Service, changes, hash)
 	return nil
-}
-
-// progressBytes is after how much of a large file a line says how far it is.
-const progressBytes = 256 << 20
-
-// progressLine is written what is read or written of a file, and says so now and then.
-type progressLine struct {
-	out        io.Writer
-	of, verb   string
-	done, said int64
-}
-
-// Write implements io.Writer.
-func (p *progressLine) Write(b []byte) (int, error) {
-	p.done += int64(len(b))
-	if p.done-p.said >= progressBytes {
-		p.said = p.done
-		fmt.Fprintf(p.out, "%s: %d MiB %s\n", p.of, p.done>>20, p.verb)
-	}
-	return len(b), nil
 }

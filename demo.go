@@ -113,7 +113,7 @@ type storyClock struct {
 }
 
 func newStoryClock() *storyClock {
-	return &storyClock{standing: clock.NewManual(time.Time{})}
+	return &storyClock{standing: clock.NewManual(jincheng.Begins())}
 }
 
 // Now implements clock.Clock.

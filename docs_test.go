@@ -153,7 +153,7 @@ func TestErrorsPage(t *testing.T) {
 		t.Fatalf("%s has no section between %q and %q", path, begin, end)
 	}
 	var list strings.Builder
-	for _, service := range []string{"type", "town", "project", "fund", "assessment", "access"} {
+	for _, service := range []string{"type", "town", "project", "fund", "assessment", "access", "maintenance"} {
 		fmt.Fprintf(&list, "\n### `%s.yizhen`\n\n| reason | gRPC | HTTP | when, and what to do |\n|---|---|---|---|\n", service)
 		for _, r := range reasons(t, service) {
 			fmt.Fprintf(&list, "| `%s` | `%s` | %s | %s |\n", r.name, r.code, r.http, r.text)
@@ -223,7 +223,7 @@ func httpStatus(t *testing.T, reason, code string) string {
 	switch reason {
 	case "STALE_ETAG":
 		return "412 if sent in `If-Match`, else 409"
-	case "STORE_FULL":
+	case "STORE_FULL", "NO_ROOM_FOR_BACKUP":
 		return "507"
 	case "CHANGE_TOO_LARGE":
 		return "413"

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -12,11 +11,10 @@ import (
 	"slices"
 	"strings"
 
-	"google.golang.org/protobuf/encoding/protojson"
-
+	"github.com/yizhen/yizhen/pkg/backup"
 	"github.com/yizhen/yizhen/pkg/clock"
 	"github.com/yizhen/yizhen/pkg/journal"
-	"github.com/yizhen/yizhen/pkg/store/etcd"
+	"github.com/yizhen/yizhen/pkg/store/bolt"
 	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
 )
 
@@ -69,13 +67,15 @@ func writeNew(path string, text []byte, mode os.FileMode) error {
 	return errors.Join(err, f.Close())
 }
 
-// journalSource says which journal is read: of a service that runs, or of a store that nobody has open.
+// journalSource says which journal is read: of a service that runs, of a store that nobody has open, or of a backup.
 type journalSource struct {
-	Service   string `arg:"" help:"Whose journal: town, project, fund, assessment or access."`
+	Service   string `arg:"" help:"Whose journal: town, project, fund, assessment or access." enum:"town,project,fund,assessment,access"`
 	Addr      string `help:"Where the service answers gRPC." placeholder:"HOST:PORT" xor:"source"`
 	Store     string `help:"The store of a service that is stopped, as bolt://FOLDER; or an etcd cluster, as etcd://HOST:PORT,…/PREFIX." placeholder:"URL" xor:"source"`
+	Backup    string `help:"A backup of the service's store." type:"existingfile" placeholder:"FILE" xor:"source"`
 	TokenFile string `help:"The file that holds the caller's token." type:"existingfile" placeholder:"FILE"`
 	authority `embed:""`
+	cluster   `embed:""`
 }
 
 // journalPage is how many changes or checkpoints are asked for at once: the most that a service gives.
@@ -100,18 +100,13 @@ func (s *journalSource) open(ctx context.Context) (*journalReader, error) {
 		if err != nil {
 			return nil, err
 		}
-		server := journal.NewServer(db)
-		whole := func(ctx context.Context) error {
-			head, err := db.Head(ctx)
-			if err == nil {
-				_, err = db.Verify(ctx, 0, head.GetRevision())
-			}
-			return err
-		}
-		return &journalReader{s.Service, name, server.GetHead, server.ListChanges, server.ListCheckpoints, server.PruneChanges, whole, db.Close}, nil
+		return readHere(db, db.Close), nil
+	}
+	if s.Backup != "" {
+		return s.openBackup(ctx)
 	}
 	if s.Addr == "" {
-		return nil, errors.New("where the journal is has to be said: --addr or --store")
+		return nil, errors.New("where the journal is has to be said: --addr, --store or --backup")
 	}
 	connected, err := connect(map[string]string{s.Service: s.Addr}, []string{s.Service}, s.authority, identity{PeerTokenFile: s.TokenFile})
 	if err != nil {
@@ -138,13 +133,68 @@ func (s *journalSource) open(ctx context.Context) (*journalReader, error) {
 	}, nil
 }
 
+// readHere reads the journal of a store that this process has open.
+func readHere(db *journal.DB, done func() error) *journalReader {
+	server := journal.NewServer(db)
+	whole := func(ctx context.Context) error {
+		head, err := db.Head(ctx)
+		if err == nil {
+			_, err = db.Verify(ctx, 0, head.GetRevision())
+		}
+		return err
+	}
+	return &journalReader{db.Service(), "journals/" + db.Service(), server.GetHead, server.ListChanges, server.ListCheckpoints, server.PruneChanges, whole, done}
+}
+
+// openBackup makes a store of a backup that is there for as long as it is read. Of a backup that is damaged it says at which
+// revision the journal is.
+func (s *journalSource) openBackup(ctx context.Context) (_ *journalReader, err error) {
+	file, err := os.Open(s.Backup)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close() //nolint:errcheck // it was only read
+	folder, err := os.MkdirTemp("", "yizhen-backup-")
+	if err != nil {
+		return nil, err
+	}
+	held, err := bolt.Open(filepath.Join(folder, s.Service+".db"))
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(folder))
+	}
+	done := func() error { return errors.Join(held.Close(), os.RemoveAll(folder)) }
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("%s: %w", s.Backup, err), done())
+		}
+	}()
+	found, err := backup.Load(ctx, file, held)
+	db := journal.Open(held, s.Service, clock.System{})
+	switch {
+	case errors.Is(err, backup.ErrDamaged) && found.Service == s.Service:
+		if bad := backup.FirstBad(ctx, found, db); bad != nil {
+			return nil, fmt.Errorf("%w: %w", err, bad)
+		}
+		return nil, fmt.Errorf("%w; of its journal every revision is whole, to %d", err, found.Head.GetRevision())
+	case err != nil:
+		return nil, err
+	case found.Service != s.Service:
+		return nil, notOf(found, s.Service)
+	}
+	return readHere(db, done), nil
+}
+
+func notOf(found backup.Summary, service string) error {
+	return fmt.Errorf("this is a backup of %s, and not of %s", found.Service, service)
+}
+
 // openStore opens a store that is there.
 func (s *journalSource) openStore(ctx context.Context) (*journal.DB, error) {
 	folder, inFile := strings.CutPrefix(s.Store, "bolt://")
 	if _, err := os.Stat(filepath.Join(folder, s.Service+".db")); err != nil && inFile {
 		return nil, fmt.Errorf("store: %w", err) // opening would make one
 	}
-	return openJournal(ctx, s.Store, s.Service, etcd.Files{}, clock.System{})
+	return readJournal(ctx, s.Store, s.Service, s.files())
 }
 
 // signed reads all checkpoints.
@@ -164,7 +214,7 @@ func (r *journalReader) signed(ctx context.Context) (all []*journalv1.Checkpoint
 
 type journalVerifyCommand struct {
 	journalSource `embed:""`
-	File          []string `help:"Segment files that journal export or prune wrote (may be repeated). They have to join each other, and the journal if --addr or --store is given too." type:"existingfile" placeholder:"FILE"`
+	File          []string `help:"Segment files that journal export or prune wrote (may be repeated). They have to join each other, and the journal if --addr, --store or --backup is given too." type:"existingfile" placeholder:"FILE"`
 	Checkpoints   string   `help:"Checkpoints that were kept elsewhere, one a line as journal checkpoints prints them." type:"existingfile" placeholder:"FILE"`
 	PublicKey     []string `help:"The key that the checkpoints are signed with (may be repeated)." type:"existingfile" placeholder:"FILE"`
 }
@@ -191,7 +241,7 @@ func (c *journalVerifyCommand) Run(ctx context.Context, w io.Writer) (err error)
 		return err
 	}
 	name := "journals/" + c.Service
-	if len(c.File) > 0 && c.Addr == "" && c.Store == "" {
+	if len(c.File) > 0 && c.Addr == "" && c.Store == "" && c.Backup == "" {
 		if err := checkSigned(name, kept, keys); err != nil {
 			return err
 		}
@@ -314,15 +364,10 @@ func readCheckpoints(path string) (found []*journalv1.Checkpoint, err error) {
 		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // it was only read
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		p := &journalv1.Checkpoint{}
-		if err := protojson.Unmarshal(lines.Bytes(), p); err != nil {
-			return nil, fmt.Errorf("%s, line %d: %w", path, len(found)+1, err)
-		}
-		found = append(found, p)
+	if found, err = journal.ReadCheckpoints(f); err != nil {
+		return nil, fmt.Errorf("%s, %w", path, err)
 	}
-	return found, lines.Err()
+	return found, nil
 }
 
 type journalCheckpointsCommand struct {
@@ -338,7 +383,7 @@ func (c *journalCheckpointsCommand) Run(ctx context.Context, w io.Writer) (err e
 	defer func() { err = errors.Join(err, r.close()) }()
 	all, err := r.signed(ctx)
 	for _, p := range all {
-		line, err := protojson.Marshal(p)
+		line, err := journal.CheckpointLine(p)
 		if err != nil {
 			return err
 		}

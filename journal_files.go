@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/yizhen/yizhen/pkg/journal"
+	"github.com/yizhen/yizhen/pkg/replay"
 	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
 )
 
@@ -103,23 +104,33 @@ func (r *journalReader) export(ctx context.Context, s journal.Segment, path stri
 	return writeAside(path, func(f *os.File) error { return journal.WriteSegment(f, s, r.all(ctx, s.First, s.Last)) })
 }
 
-// readSegments follows a journal through files, which have to join. The chain that comes back stands at their end.
-func readSegments(service string, paths []string, held ...*journalv1.Checkpoint) (first int64, chain *journal.Chain, err error) {
-	type named struct {
-		journal.Segment
-		path string
-	}
-	var files []named
+// segmentFile is a file, and what it says of itself.
+type segmentFile struct {
+	journal.Segment
+	path string
+}
+
+// sortSegments reads what files say of themselves, and puts them in order.
+func sortSegments(paths []string) (files []segmentFile, err error) {
 	for _, path := range paths {
 		err := withSegment(path, func(s *journal.SegmentReader) error {
-			files = append(files, named{s.Segment, path})
+			files = append(files, segmentFile{s.Segment, path})
 			return nil
 		})
 		if err != nil {
-			return 0, nil, err
+			return nil, err
 		}
 	}
-	slices.SortStableFunc(files, func(a, b named) int { return cmp.Compare(a.First, b.First) })
+	slices.SortStableFunc(files, func(a, b segmentFile) int { return cmp.Compare(a.First, b.First) })
+	return files, nil
+}
+
+// readSegments follows a journal through files, which have to join. The chain that comes back stands at their end.
+func readSegments(service string, paths []string, held ...*journalv1.Checkpoint) (first int64, chain *journal.Chain, err error) {
+	files, err := sortSegments(paths)
+	if err != nil {
+		return 0, nil, err
+	}
 	for _, f := range files {
 		if chain == nil {
 			first = f.First
@@ -130,6 +141,49 @@ func readSegments(service string, paths []string, held ...*journalv1.Checkpoint)
 		}
 	}
 	return first, chain, nil
+}
+
+// archived yields the changes in files, which have to join from the beginning of the journal.
+func archived(service string, paths []string) (replay.Archive, error) {
+	files, err := sortSegments(paths)
+	if err != nil {
+		return nil, err
+	}
+	next := int64(1)
+	for _, f := range files {
+		switch {
+		case f.Service != service:
+			return nil, fmt.Errorf("%s: the segment is of %s, not of journals/%s", f.path, f.Journal(), service)
+		case f.First > next:
+			missing := &replay.MissingError{Journal: f.Journal(), First: next, Last: f.First - 1}
+			return nil, fmt.Errorf("%s begins at %d: %w", f.path, f.First, missing)
+		case f.First < next:
+			return nil, fmt.Errorf("%s begins at %d, and the revisions up to %d are in other files: name each once", f.path, f.First, next-1)
+		}
+		next = f.Last + 1
+	}
+	return func(yield func(*journalv1.Change, error) bool) {
+		for _, f := range files {
+			more := true
+			err := withSegment(f.path, func(s *journal.SegmentReader) error {
+				for c, err := range s.Changes() {
+					if err != nil {
+						return err
+					}
+					if more = yield(c, nil); !more {
+						return nil
+					}
+				}
+				return nil
+			})
+			if err != nil && more {
+				yield(nil, err)
+			}
+			if err != nil || !more {
+				return
+			}
+		}
+	}, nil
 }
 
 // withSegment opens a segment file for a function.
@@ -158,6 +212,9 @@ type journalPruneCommand struct {
 // Run archives, verifies what the disk then has, and only then removes. If it is interrupted it is run again: the file that it
 // finds is verified like one that it wrote.
 func (c *journalPruneCommand) Run(ctx context.Context, w io.Writer) (err error) {
+	if c.Backup != "" {
+		return errors.New("nothing is removed from a backup: prune the journal of the service, with --addr or --store")
+	}
 	r, err := c.open(ctx)
 	if err != nil {
 		return err

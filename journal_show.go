@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,7 @@ type journalShowCommand struct {
 	After         int64    `help:"Begin after this revision. 0 begins with the first that is kept." placeholder:"N"`
 	Limit         int      `help:"Show this many changes at most; 0 shows all." placeholder:"N" default:"100"`
 	Type          []string `help:"Show only changes of resources of this type, such as Town (may be repeated)." placeholder:"TYPE"`
+	Resource      string   `help:"Show only changes of resources whose names begin with this, such as towns/140525." placeholder:"NAME"`
 	JSON          bool     `help:"Print the whole of each change as JSON, one a line." name:"json"`
 }
 
@@ -34,6 +36,9 @@ func (c *journalShowCommand) Run(ctx context.Context, w io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
+	if err := c.known(ctx, r); err != nil {
+		return err
+	}
 	after := c.After
 	if after == 0 {
 		head, err := r.head(ctx, &journalv1.GetHeadRequest{Name: r.name})
@@ -43,7 +48,7 @@ func (c *journalShowCommand) Run(ctx context.Context, w io.Writer) (err error) {
 		after = head.GetFirstRevision() - 1
 	}
 	printed := 0
-	req := &journalv1.ListChangesRequest{Parent: r.name, AfterRevision: after, ResourceTypes: c.Type, PageSize: journalPage}
+	req := &journalv1.ListChangesRequest{Parent: r.name, AfterRevision: after, ResourceTypes: c.Type, ResourcePrefix: c.Resource, PageSize: journalPage}
 	if c.Limit > 0 {
 		req.PageSize = int32(min(c.Limit, journalPage))
 	}
@@ -62,9 +67,35 @@ func (c *journalShowCommand) Run(ctx context.Context, w io.Writer) (err error) {
 			printed++
 		}
 		if req.PageToken = res.GetNextPageToken(); req.PageToken == "" {
-			return nil
+			break
 		}
 	}
+	if printed == 0 && c.Resource != "" {
+		return fmt.Errorf("%s has no such change of a resource whose name begins with %q", r.name, c.Resource)
+	}
+	return nil
+}
+
+// known refuses a type that the service does not have and that no change is of, which is misspelt: it would match nothing.
+func (c *journalShowCommand) known(ctx context.Context, r *journalReader) error {
+	head, err := r.head(ctx, &journalv1.GetHeadRequest{Name: r.name})
+	if err != nil {
+		return err
+	}
+	for _, kind := range c.Type {
+		if slices.ContainsFunc(services(), func(s service) bool { return s.name == r.service && s.schema().Keeps(kind) }) {
+			continue
+		}
+		res, err := r.changes(ctx, &journalv1.ListChangesRequest{
+			Parent: r.name, AfterRevision: head.GetFirstRevision() - 1, ResourceTypes: []string{kind}, PageSize: 1})
+		if err != nil {
+			return err
+		}
+		if len(res.GetChanges()) == 0 {
+			return fmt.Errorf("%s has no resources of a type %s", r.name, kind)
+		}
+	}
+	return nil
 }
 
 func (c *journalShowCommand) print(w io.Writer, change *journalv1.Change) error {

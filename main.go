@@ -32,7 +32,7 @@ type cli struct {
 	Token      tokenCommand      `cmd:"" help:"Make a token, and the lines of a credentials file that admit it."`
 	Key        keyCommand        `cmd:"" help:"Make an API key, and the digest that access control is told of it."`
 	Journal    journalCommand    `cmd:"" help:"Read, verify and archive journals, and make the keys that sign them."`
-	Backup     backupCommand     `cmd:"" help:"Put the store of a stopped service into a file."`
+	Backup     backupCommand     `cmd:"" help:"Put the store of a service, running or stopped, into a file."`
 	Restore    restoreCommand    `cmd:"" help:"Make a store of a backup, as it was or as it was at an earlier revision."`
 	Settings   settingsCommand   `cmd:"" help:"Check the configuration file and list every setting with its three names."`
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/yizhen/yizhen/pkg/store/etcd"
 	"github.com/yizhen/yizhen/pkg/store/etcd/etcdtest"
 )
 
@@ -59,12 +61,30 @@ func TestDemoSurvivesKill(t *testing.T) {
 	location := "bolt://" + t.TempDir()
 	for _, day := range []string{"2023-02-06", "2023-04-20", "2023-09-11", "2024-01-08"} {
 		killDemo(t, location, day)
+		replays(t, location, serviceNames()...)
 	}
 	if got := result(t, runDemo(t, location)); got != want {
 		t.Errorf("after four kills the demo ends with\n%s\nundisturbed it ends with\n%s", got, want)
 	}
 	if got := result(t, runDemo(t, location)); got != want {
 		t.Errorf("a run after the end ends with\n%s\nthe first ended with\n%s", got, want)
+	}
+}
+
+// replays makes sure that the tables of services are what their journals make, byte for byte.
+func replays(t *testing.T, location string, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		db, err := readJournal(t.Context(), location, name, etcd.Files{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := replayed(t.Context(), db, name, t.TempDir(), io.Discard); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
@@ -128,6 +148,7 @@ func TestDemoOnEtcd(t *testing.T) {
 	if err := cmd.Wait(); err != nil || !killed {
 		t.Fatalf("the demo ended with %v (a member was killed: %v)\n%s\n%s", err, killed, &out, &stderr)
 	}
+	replays(t, cluster.URL("jincheng"), serviceNames()...)
 	if got := result(t, out.String()); got != want {
 		t.Errorf("on etcd the demo ends with\n%s\non a file it ends with\n%s", got, want)
 	}

@@ -15,8 +15,9 @@ import (
 
 // journalReplayCommand proves that the tables of a store are what its journal says.
 type journalReplayCommand struct {
-	Service string `arg:"" help:"Whose store: town, project, fund, assessment or access." enum:"town,project,fund,assessment,access"`
-	Store   string `help:"The store of a service that is stopped, as bolt://FOLDER." placeholder:"URL" required:""`
+	Service string   `arg:"" help:"Whose store: town, project, fund, assessment or access." enum:"town,project,fund,assessment,access"`
+	Store   string   `help:"The store of a service that is stopped, as bolt://FOLDER." placeholder:"URL" required:""`
+	File    []string `help:"Segment files that journal prune wrote (may be repeated), if the beginning of the journal was archived." type:"existingfile" placeholder:"FILE"`
 }
 
 // progressEvery is after how many changes a long replay says how far it is.
@@ -35,7 +36,7 @@ func (c *journalReplayCommand) Run(ctx context.Context, w io.Writer) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	changes, err := replayed(ctx, db, c.Service, folder, w)
+	changes, err := replayedWith(ctx, db, c.Service, c.File, folder, w)
 	if err != nil {
 		return err
 	}
@@ -46,13 +47,22 @@ func (c *journalReplayCommand) Run(ctx context.Context, w io.Writer) (err error)
 // replayed compares the tables of a store with what its journal makes, in a store of its own that is made in the folder and
 // removed. It returns how many changes there were.
 func replayed(ctx context.Context, db *journal.DB, service, folder string, w io.Writer) (changes int64, err error) {
+	return replayedWith(ctx, db, service, nil, folder, w)
+}
+
+// replayedWith is replayed of a journal whose beginning is in segment files.
+func replayedWith(ctx context.Context, db *journal.DB, service string, files []string, folder string, w io.Writer) (changes int64, err error) {
+	archive, err := archived(service, files)
+	if err != nil {
+		return 0, err
+	}
 	path := filepath.Join(folder, "replayed.db")
 	scratch, err := bolt.Open(path)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, scratch.Close(), os.Remove(path)) }()
-	return replay.Check(ctx, db, serviceNamed(service).schema(), scratch, everySoMany(w))
+	return replay.CheckArchived(ctx, db, serviceNamed(service).schema(), archive, scratch, everySoMany(w))
 }
 
 // everySoMany says now and then how many changes a replay has carried out.

@@ -13,6 +13,7 @@ import (
 	"maps"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -76,18 +77,35 @@ type (
 
 // storage says where records are kept, and how what is kept is proven.
 type storage struct {
-	Store             string        `help:"The store, as bolt://FOLDER, with a file for each service in the folder, or as etcd://HOST:PORT,…/PREFIX: see docs/store.md." default:"bolt://data" placeholder:"URL"`
-	StoreCA           string        `help:"The certificate authority of an etcd cluster, in PEM. Without it the cluster is spoken to without TLS." type:"existingfile" placeholder:"FILE"`
-	StoreCert         string        `help:"The certificate that is shown to an etcd cluster, in PEM." type:"existingfile" placeholder:"FILE"`
-	StoreKey          string        `help:"The key of that certificate, in PEM." type:"existingfile" placeholder:"FILE"`
-	StorePasswordFile string        `help:"The file that holds the password of the user in an etcd URL." type:"existingfile" placeholder:"FILE"`
-	JournalHash       string        `help:"How a journal that begins is hashed: sha256, or sm3." enum:"sha256,sm3" default:"sha256"`
-	JournalKey        string        `help:"The private key that signs checkpoints of the journals, as PKCS #8 in PEM: Ed25519 or SM2. Only its owner may read it." type:"existingfile" placeholder:"FILE"`
-	JournalSigned     time.Duration `help:"How often a journal that has grown is signed." default:"1m"`
+	Store         string `help:"The store, as bolt://FOLDER, with a file for each service in the folder, or as etcd://HOST:PORT,…/PREFIX: see docs/store.md." default:"bolt://data" placeholder:"URL"`
+	cluster       `embed:""`
+	BackupFolder  string        `help:"Where a backup that is asked for is put aside while it is sent, and takes as much room as the file. Without it that is the folder of the stores, and on etcd the system's folder for temporary files." type:"existingdir" placeholder:"FOLDER"`
+	JournalHash   string        `help:"How a journal that begins is hashed: sha256, or sm3." enum:"sha256,sm3" default:"sha256"`
+	JournalKey    string        `help:"The private key that signs checkpoints of the journals, as PKCS #8 in PEM: Ed25519 or SM2. Only its owner may read it." type:"existingfile" placeholder:"FILE"`
+	JournalSigned time.Duration `help:"How often a journal that has grown is signed." default:"1m"`
+
+	JournalSignedRevisions int64  `help:"How many revisions a journal grows by until it is signed without waiting for that; 0 waits." default:"1000" placeholder:"N"`
+	JournalCheckpoints     string `help:"A folder outside the store to which what is signed is added too, one file for each service, such as town.checkpoints." placeholder:"FOLDER"`
 }
 
-func (s storage) files() etcd.Files {
-	return etcd.Files{Authority: s.StoreCA, Certificate: s.StoreCert, Key: s.StoreKey, Password: s.StorePasswordFile}
+// backupFolder is where backups are put aside; empty for the system's folder.
+func (s storage) backupFolder() string {
+	if folder, err := boltFolder(s.Store); err == nil {
+		return cmp.Or(s.BackupFolder, folder)
+	}
+	return s.BackupFolder
+}
+
+// cluster says how an etcd cluster is reached.
+type cluster struct {
+	StoreCA           string `help:"The certificate authority of an etcd cluster, in PEM. Without it the cluster is spoken to without TLS." type:"existingfile" placeholder:"FILE"`
+	StoreCert         string `help:"The certificate that is shown to an etcd cluster, in PEM." type:"existingfile" placeholder:"FILE"`
+	StoreKey          string `help:"The key of that certificate, in PEM." type:"existingfile" placeholder:"FILE"`
+	StorePasswordFile string `help:"The file that holds the password of the user in an etcd URL." type:"existingfile" placeholder:"FILE"`
+}
+
+func (c cluster) files() etcd.Files {
+	return etcd.Files{Authority: c.StoreCA, Certificate: c.StoreCert, Key: c.StoreKey, Password: c.StorePasswordFile}
 }
 
 // serveCommand runs everything on one machine.
@@ -139,6 +157,7 @@ func (c *serveCommand) Run(ctx context.Context, log *slog.Logger, w io.Writer) e
 		logger:      log,
 		callTimeout: c.CallTimeout,
 		stopTimeout: c.StopTimeout,
+		backups:     c.backupFolder(),
 	}, func(at endpoints) { printEndpoints(w, at) })
 }
 
@@ -239,13 +258,19 @@ func (f *serviceFlags) run(ctx context.Context, name, address string, addresses 
 	if err != nil {
 		return err
 	}
-	db, err := openJournal(ctx, f.Store, name, f.files(), clock.System{}, journal.WithHash(proof.algorithm))
+	db, err := openJournal(ctx, f.Store, name, f.files(), clock.System{}, log.With("service", name), proof.options()...)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	notary, err := proof.notary(ctx, db)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, notary.Close()) }()
 	server, err := rpc.NewServer(db, svc.register(db, connected), rpc.Options{
 		Callers: directory.Callers{Credentials: credentials, Directory: known}, Grants: known, TLS: config, Logger: log.With("service", name), CallTimeout: f.CallTimeout, StopTimeout: f.StopTimeout,
+		BackupFolder: f.backupFolder(),
 	})
 	if err != nil {
 		return err
@@ -262,7 +287,7 @@ func (f *serviceFlags) run(ctx context.Context, name, address string, addresses 
 	}
 	defer followed.Wait()
 	defer stopFollowing()
-	return proof.serve(ctx, db, func(ctx context.Context) error { return server.Serve(ctx, lis) })
+	return signing(ctx, notary, func(ctx context.Context) error { return server.Serve(ctx, lis) })
 }
 
 // proof says how the journals of a run are hashed and signed.
@@ -270,12 +295,17 @@ type proof struct {
 	algorithm journal.Algorithm
 	signer    *journal.Signer // nil signs nothing
 	every     time.Duration
+	revisions int64
+	folder    string // of the files of checkpoints; empty keeps them in the stores alone
 	logger    *slog.Logger
 }
 
 // proof reads the settings. A key that others may read is refused.
 func (s storage) proof(log *slog.Logger) (p proof, err error) {
-	p = proof{every: s.JournalSigned, logger: log}
+	p = proof{every: s.JournalSigned, revisions: s.JournalSignedRevisions, folder: s.JournalCheckpoints, logger: log}
+	if s.JournalKey == "" && s.JournalCheckpoints != "" {
+		return p, errors.New("there are no checkpoints without a key that signs them: --journal-key")
+	}
 	if p.algorithm, err = journal.AlgorithmNamed(s.JournalHash); err != nil || s.JournalKey == "" {
 		return p, err
 	}
@@ -289,6 +319,9 @@ func (s storage) proof(log *slog.Logger) (p proof, err error) {
 	if p.every <= 0 {
 		return p, fmt.Errorf("journals cannot be signed every %s", p.every)
 	}
+	if p.revisions < 0 {
+		return p, fmt.Errorf("journals cannot be signed every %d revisions", p.revisions)
+	}
 	text, err := os.ReadFile(s.JournalKey)
 	if err != nil {
 		return p, fmt.Errorf("journal key: %w", err)
@@ -297,15 +330,44 @@ func (s storage) proof(log *slog.Logger) (p proof, err error) {
 	return p, err
 }
 
-// serve serves, and has the journal signed meanwhile and once all calls have ended.
-func (p proof) serve(ctx context.Context, db *journal.DB, serve func(context.Context) error) error {
+// options are those of a journal that is opened to be signed.
+func (p proof) options() []journal.Option {
+	o := []journal.Option{journal.WithHash(p.algorithm)}
+	if p.signer != nil {
+		o = append(o, journal.WithKeys(p.signer.Public()))
+	}
+	return o
+}
+
+// notary returns who signs a journal, after a look whether the journal is still what was signed; nil if nobody does.
+func (p proof) notary(ctx context.Context, db *journal.DB) (n *journal.Notary, err error) {
 	if p.signer == nil {
+		return nil, nil
+	}
+	n = &journal.Notary{DB: db, Signer: p.signer, Every: p.every, Revisions: p.revisions, Logger: p.logger}
+	if p.folder == "" {
+		return n, nil
+	}
+	if err := os.MkdirAll(p.folder, 0o755); err != nil {
+		return nil, fmt.Errorf("checkpoints: %w", err)
+	}
+	if n.File, err = journal.OpenCheckpointFile(filepath.Join(p.folder, db.Service()+".checkpoints")); err != nil {
+		return nil, err
+	}
+	if err := n.Begin(ctx); err != nil {
+		return nil, errors.Join(err, n.File.Close())
+	}
+	return n, nil
+}
+
+// signing serves, and has the journal signed meanwhile and once all calls have ended.
+func signing(ctx context.Context, notary *journal.Notary, serve func(context.Context) error) error {
+	if notary == nil {
 		return serve(ctx)
 	}
-	signing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	signed := make(chan error, 1)
-	notary := &journal.Notary{DB: db, Signer: p.signer, Every: p.every, Logger: p.logger}
-	go func() { signed <- notary.Run(signing) }()
+	go func() { signed <- notary.Run(running) }()
 	err := serve(ctx)
 	stop()
 	return errors.Join(err, <-signed)

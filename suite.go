@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -20,9 +21,11 @@ import (
 
 	"github.com/yizhen/yizhen/gateway"
 	"github.com/yizhen/yizhen/pkg/authn"
+	"github.com/yizhen/yizhen/pkg/backup"
 	"github.com/yizhen/yizhen/pkg/clock"
 	"github.com/yizhen/yizhen/pkg/directory"
 	"github.com/yizhen/yizhen/pkg/journal"
+	"github.com/yizhen/yizhen/pkg/migrate"
 	"github.com/yizhen/yizhen/pkg/rpc"
 	"github.com/yizhen/yizhen/pkg/store"
 	"github.com/yizhen/yizhen/pkg/store/bolt"
@@ -45,23 +48,28 @@ type service struct {
 	asks []string
 	// schema is what it keeps in its store.
 	schema func() *store.Schema
+	// migrations lead from version 1 of its store to today's. To the list is only added, at its end.
+	migrations []migrate.Step
 	// register puts it, with connections to those it asks, into a gRPC server.
 	register func(*journal.DB, peers) func(grpc.ServiceRegistrar)
 }
 
 // services lists them.
 func services() []service {
+	// Every service keeps a journal, so what changes in its form is a step of each.
+	changesByType := migrate.Step{Name: "IndexChangesByType", Batch: journal.IndexByType}
+	revisionsInRows := migrate.Step{Name: "PutRevisionsInRows", Batch: journal.RevisionsInRows}
 	return []service{
-		{name: "town", schema: func() *store.Schema { return town.New(nil).Schema() }, register: func(db *journal.DB, _ peers) func(grpc.ServiceRegistrar) {
+		{name: "town", schema: func() *store.Schema { return town.New(nil).Schema() }, migrations: []migrate.Step{changesByType, revisionsInRows}, register: func(db *journal.DB, _ peers) func(grpc.ServiceRegistrar) {
 			return town.New(db).Register
 		}},
-		{name: "project", asks: []string{"town"}, schema: func() *store.Schema { return project.New(nil, nil).Schema() }, register: func(db *journal.DB, p peers) func(grpc.ServiceRegistrar) {
+		{name: "project", asks: []string{"town"}, schema: func() *store.Schema { return project.New(nil, nil).Schema() }, migrations: []migrate.Step{changesByType, revisionsInRows}, register: func(db *journal.DB, p peers) func(grpc.ServiceRegistrar) {
 			return project.New(db, journalv1.NewJournalClient(p["town"])).Register
 		}},
-		{name: "fund", asks: []string{"town", "project"}, schema: func() *store.Schema { return fund.New(nil, nil, nil).Schema() }, register: func(db *journal.DB, p peers) func(grpc.ServiceRegistrar) {
+		{name: "fund", asks: []string{"town", "project"}, schema: func() *store.Schema { return fund.New(nil, nil, nil).Schema() }, migrations: []migrate.Step{changesByType, revisionsInRows}, register: func(db *journal.DB, p peers) func(grpc.ServiceRegistrar) {
 			return fund.New(db, journalv1.NewJournalClient(p["project"]), journalv1.NewJournalClient(p["town"])).Register
 		}},
-		{name: "assessment", asks: []string{"town", "project", "fund"}, schema: func() *store.Schema { return assessment.New(nil, assessment.Peers{}).Schema() }, register: func(db *journal.DB, p peers) func(grpc.ServiceRegistrar) {
+		{name: "assessment", asks: []string{"town", "project", "fund"}, schema: func() *store.Schema { return assessment.New(nil, assessment.Peers{}).Schema() }, migrations: []migrate.Step{changesByType, revisionsInRows}, register: func(db *journal.DB, p peers) func(grpc.ServiceRegistrar) {
 			return assessment.New(db, assessment.Peers{
 				Town:           townv1.NewTownRegistryClient(p["town"]),
 				Project:        projectv1.NewProjectTrackingClient(p["project"]),
@@ -151,6 +159,8 @@ type suiteOptions struct {
 	logger      *slog.Logger
 	callTimeout time.Duration
 	stopTimeout time.Duration
+	// backups is where backups are put aside; empty is the system's folder for temporary files.
+	backups string
 }
 
 // endpoints are where a running suite answers.
@@ -193,15 +203,21 @@ func runSuite(ctx context.Context, o suiteOptions, ready func(endpoints)) (err e
 			return dialErr
 		}
 		defer func() { err = errors.Join(err, connected.close()) }()
-		db, openErr := openJournal(ctx, o.store, svc.name, o.storeFiles, o.clock, journal.WithHash(o.proof.algorithm))
+		db, openErr := openJournal(ctx, o.store, svc.name, o.storeFiles, o.clock, o.logger.With("service", svc.name), o.proof.options()...)
 		if openErr != nil {
 			return openErr
 		}
 		defer func() { err = errors.Join(err, db.Close()) }()
+		notary, notaryErr := o.proof.notary(ctx, db)
+		if notaryErr != nil {
+			return notaryErr
+		}
+		defer func() { err = errors.Join(err, notary.Close()) }()
 		known := directory.New(o.clock.Now, directory.DefaultMaxAge)
 		logger := o.logger.With("service", svc.name)
 		server, serveErr := rpc.NewServer(db, svc.register(db, connected), rpc.Options{
 			Callers: directory.Callers{Credentials: credentials, Directory: known}, Grants: known, Logger: logger, CallTimeout: o.callTimeout, StopTimeout: o.stopTimeout,
+			BackupFolder: o.backups,
 		})
 		if serveErr != nil {
 			return serveErr
@@ -210,7 +226,7 @@ func runSuite(ctx context.Context, o suiteOptions, ready func(endpoints)) (err e
 			known.Follow(serving, connected["access"], logger)
 			return nil
 		}, func() error {
-			return o.proof.serve(serving, db, func(ctx context.Context) error { return server.Serve(ctx, listeners[svc.name]) })
+			return signing(serving, notary, func(ctx context.Context) error { return server.Serve(ctx, listeners[svc.name]) })
 		})
 	}
 
@@ -243,12 +259,45 @@ func runSuite(ctx context.Context, o suiteOptions, ready func(endpoints)) (err e
 	return group.Wait()
 }
 
-func openJournal(ctx context.Context, location, name string, files etcd.Files, c clock.Clock, options ...journal.Option) (*journal.DB, error) {
+// openJournal opens the store of a service for that service to use: it begins an empty one, and brings an older one to the version
+// of this program.
+func openJournal(ctx context.Context, location, name string, files etcd.Files, c clock.Clock, log *slog.Logger, options ...journal.Option) (*journal.DB, error) {
+	return openFitting(ctx, location, name, files, c, serviceNamed(name).plan(log).Open, options...)
+}
+
+// readJournal opens a store that fits as it is, to read it or to work on its journal.
+func readJournal(ctx context.Context, location, name string, files etcd.Files) (*journal.DB, error) {
+	return openFitting(ctx, location, name, files, clock.System{}, serviceNamed(name).plan(nil).Check)
+}
+
+// openFitting opens a store, and closes it again if it is found not to fit this program.
+func openFitting(ctx context.Context, location, name string, files etcd.Files, c clock.Clock, fit func(context.Context, *journal.DB) error, options ...journal.Option) (*journal.DB, error) {
 	s, err := openStore(ctx, location, name, files)
 	if err != nil {
 		return nil, err
 	}
-	return journal.Open(s, name, c, options...), nil
+	if err := backup.Unfinished(ctx, s); err != nil {
+		return nil, errors.Join(fmt.Errorf("the store of %s in %s: %w", name, location, err), s.Close())
+	}
+	db := journal.Open(s, name, c, options...)
+	if err := fit(ctx, db); err != nil {
+		return nil, errors.Join(fmt.Errorf("the store of %s in %s: %w", name, location, err), db.Close())
+	}
+	return db, nil
+}
+
+// plan is what this program knows about the store of the service.
+func (s service) plan(log *slog.Logger) *migrate.Plan {
+	return &migrate.Plan{Schema: s.schema(), Steps: s.migrations, Release: release(), Logger: log}
+}
+
+// release returns the version that the program was released as; nothing if it was built from a working tree.
+func release() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "(devel)" {
+		return ""
+	}
+	return info.Main.Version
 }
 
 func serviceNames() []string {

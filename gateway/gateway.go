@@ -28,6 +28,7 @@ import (
 	assessmentv1 "github.com/yizhen/yizhen/proto/yizhen/assessment/v1"
 	fundv1 "github.com/yizhen/yizhen/proto/yizhen/fund/v1"
 	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
+	maintenancev1 "github.com/yizhen/yizhen/proto/yizhen/maintenance/v1"
 	projectv1 "github.com/yizhen/yizhen/proto/yizhen/project/v1"
 	townv1 "github.com/yizhen/yizhen/proto/yizhen/town/v1"
 )
@@ -110,6 +111,11 @@ func services(o Options) []service {
 	}
 }
 
+// everywhere are the contracts of what every service hosts.
+func everywhere() []protoreflect.FileDescriptor {
+	return []protoreflect.FileDescriptor{journalv1.File_yizhen_journal_v1_journal_proto, maintenancev1.File_yizhen_maintenance_v1_maintenance_proto}
+}
+
 // document is the OpenAPI description of all that the gateway serves under /v1/.
 //
 //go:embed openapi/openapi.json
@@ -151,17 +157,19 @@ func New(o Options) (*Gateway, error) {
 		runtime.WithOutgoingTrailerMatcher(nothing),
 	)
 	ctx := context.Background()
-	journals := journals{}
+	journals, stores := journals{}, stores{}
 	g.pages = newPages()
 	for _, s := range services(o) {
 		if s.conn == nil {
 			return nil, fmt.Errorf("gateway: there is no connection to the %s service", s.name)
 		}
 		p := &peer{ClientConnInterface: s.conn, service: s.name, timeout: o.Timeout, logger: o.Logger}
-		journals[s.name] = journalv1.NewJournalClient(p)
+		journals[s.name], stores[s.name] = journalv1.NewJournalClient(p), maintenancev1.NewMaintenanceClient(p)
 		g.pages.addService(s.name, s.conn)
-		if err := errors.Join(p.bind(s.contract), p.bind(journalv1.File_yizhen_journal_v1_journal_proto)); err != nil {
-			return nil, err
+		for _, contract := range append(everywhere(), s.contract) {
+			if err := p.bind(contract); err != nil {
+				return nil, err
+			}
 		}
 		if err := s.register(ctx, g.api, p); err != nil {
 			return nil, err
@@ -170,12 +178,24 @@ func New(o Options) (*Gateway, error) {
 	if err := journalv1.RegisterJournalHandlerClient(ctx, g.api, journals); err != nil {
 		return nil, err
 	}
-	// The generated handler of the stream is replaced by one that answers with problem documents, at once.
+	if err := maintenancev1.RegisterMaintenanceHandlerClient(ctx, g.api, stores); err != nil {
+		return nil, err
+	}
+	// The generated handlers of the streams are replaced: by one that answers with problem documents, at once, and by one that
+	// sends the file itself.
 	watch, err := newWatcher(g, journals, o)
 	if err != nil {
 		return nil, err
 	}
-	if err := g.api.HandlePath(watch.binding.verb, watch.binding.path, watch.serve); err != nil {
+	download, err := newDownloader(g, stores, o)
+	if err != nil {
+		return nil, err
+	}
+	err = errors.Join(
+		g.api.HandlePath(watch.binding.verb, watch.binding.path, watch.serve),
+		g.api.HandlePath(download.binding.verb, download.binding.path, download.serve),
+	)
+	if err != nil {
 		return nil, err
 	}
 	compress, err := gzhttp.NewWrapper(gzhttp.MinSize(minCompressBytes), gzhttp.EnableZstd(false))

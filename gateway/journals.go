@@ -144,7 +144,7 @@ func (x *watcher) serve(w http.ResponseWriter, r *http.Request, pathParams map[s
 	}()
 	stream, err := x.open(ctx, req)
 	if err != nil {
-		x.gateway.refuse(w, r, x.reason(r, err))
+		x.gateway.refuse(w, r, x.gateway.reason(r, err))
 		return
 	}
 	lines := &lineWriter{w: c.direct, control: http.NewResponseController(c.direct), stall: x.stall}
@@ -156,7 +156,7 @@ func (x *watcher) serve(w http.ResponseWriter, r *http.Request, pathParams map[s
 		}
 		if err != nil {
 			// Nobody is left to tell if this fails too.
-			_ = lines.write("error", newProblem(c, r, x.reason(r, err)).marshal())
+			_ = lines.write("error", newProblem(c, r, x.gateway.reason(r, err)).marshal())
 			return
 		}
 		text, err := marshaler().Marshal(message)
@@ -201,9 +201,9 @@ func (x *watcher) open(ctx context.Context, req *journalv1.WatchChangesRequest) 
 }
 
 // reason returns why a stream ended: because of the gateway, or for what the service says.
-func (x *watcher) reason(r *http.Request, err error) error {
+func (g *Gateway) reason(r *http.Request, err error) error {
 	select {
-	case <-x.gateway.stopping:
+	case <-g.stopping:
 		if r.Context().Err() == nil {
 			return shuttingDown()
 		}

@@ -22,14 +22,16 @@ func (g *Gateway) observe(next http.Handler) http.Handler {
 		r = r.WithContext(context.WithValue(r.Context(), callKey{}, c))
 		setHeaders(w.Header(), c.id)
 		defer func() {
-			if p := recover(); p != nil {
-				if p == http.ErrAbortHandler { //nolint:errorlint // the value that net/http documents, as it documents it
-					panic(p)
-				}
+			p := recover()
+			aborted := p == http.ErrAbortHandler //nolint:errorlint // the value that net/http documents, as it documents it
+			if p != nil && !aborted {
 				g.survive(rec, r, p)
 			}
 			took := time.Since(begun) //nolint:forbidigo // how long a request really took
 			g.log(r, c, rec, took)
+			if aborted {
+				panic(p)
+			}
 		}()
 		next.ServeHTTP(rec, r)
 	})

@@ -21,6 +21,7 @@ import (
 
 	"github.com/yizhen/yizhen/pkg/fault"
 	"github.com/yizhen/yizhen/pkg/rpc"
+	maintenancev1 "github.com/yizhen/yizhen/proto/yizhen/maintenance/v1"
 	typev1 "github.com/yizhen/yizhen/proto/yizhen/type/v1"
 )
 
@@ -112,7 +113,7 @@ func (p *problem) takeStatus(st *status.Status, c *call) {
 		// The condition was HTTP's, so HTTP's answer for one that does not hold is due (RFC 9110, 13.1.1). An
 		// etag in the body is a value that conflicts.
 		p.Status = http.StatusPreconditionFailed
-	case fault.Is(err, typev1.Reason_REASON_STORE_FULL):
+	case fault.Is(err, typev1.Reason_REASON_STORE_FULL), fault.Is(err, maintenancev1.Reason_REASON_NO_ROOM_FOR_BACKUP):
 		// 429 would say that the caller asks too often.
 		p.Status = http.StatusInsufficientStorage
 	case fault.Is(err, typev1.Reason_REASON_CHANGE_TOO_LARGE):

@@ -45,7 +45,7 @@ func newWatched(t *testing.T, change ...func(*Options)) *watched {
 	t.Helper()
 	db := rpctest.OpenDB(t, "town", clock.NewManual(time.Date(2023, 11, 8, 0, 0, 0, 0, time.UTC)))
 	server := rpctest.Serve(t, db, func(grpc.ServiceRegistrar) {},
-		authn.Principal{Name: "auditor", Permissions: []string{"journal.*"}, Division: "140500"})
+		authn.Principal{Name: "auditor", Permissions: []string{"journal.*", "maintenance.stores.backUp"}, Division: "140500"})
 	x := &watched{db: db, table: store.NewTable[*townv1.Town](), transport: http.DefaultTransport}
 	x.edge = newEdge(t, append(change, func(o *Options) { o.Town = server.As("") })...)
 	return x

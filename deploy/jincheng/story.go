@@ -58,6 +58,9 @@ func Tell(ctx context.Context, o Options) error {
 	return s.show(ctx)
 }
 
+// Begins returns the moment that the story begins at.
+func Begins() time.Time { return civil.Start((&story{}).chapters()[0].day).Add(startOfWork) }
+
 // startOfWork is when offices open.
 const startOfWork = 9 * time.Hour
 

@@ -24,6 +24,7 @@ import (
 	assessmentv1 "github.com/yizhen/yizhen/proto/yizhen/assessment/v1"
 	fundv1 "github.com/yizhen/yizhen/proto/yizhen/fund/v1"
 	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
+	maintenancev1 "github.com/yizhen/yizhen/proto/yizhen/maintenance/v1"
 	projectv1 "github.com/yizhen/yizhen/proto/yizhen/project/v1"
 	townv1 "github.com/yizhen/yizhen/proto/yizhen/town/v1"
 	typev1 "github.com/yizhen/yizhen/proto/yizhen/type/v1"
@@ -35,6 +36,7 @@ var suite = []protoreflect.FileDescriptor{
 	assessmentv1.File_yizhen_assessment_v1_assessment_proto,
 	fundv1.File_yizhen_fund_v1_special_fund_proto,
 	journalv1.File_yizhen_journal_v1_journal_proto,
+	maintenancev1.File_yizhen_maintenance_v1_maintenance_proto,
 	projectv1.File_yizhen_project_v1_project_tracking_proto,
 	townv1.File_yizhen_town_v1_town_registry_proto,
 }

@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"iter"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -35,9 +36,8 @@ const (
 
 	maxHeaderBytes = 64 << 10
 
-	// One transaction of a restore writes about so much.
-	chunkKeys  = 1000
-	chunkBytes = 1 << 20
+	// lookKeys is after how many keys it is seen whether the caller still wants the backup.
+	lookKeys = 1000
 )
 
 // Errors of files that are not restored. They are wrapped with what is wrong.
@@ -48,6 +48,8 @@ var (
 	ErrFormat = errors.New("the backup is in an unknown format")
 	// ErrDamaged: the file is not what was written.
 	ErrDamaged = errors.New("the backup is damaged")
+	// ErrUnfinished: the store is being made of a backup, and is not whole.
+	ErrUnfinished = errors.New("a restore into it was begun and has not ended: run `yizhen restore` again, which begins anew")
 )
 
 // Summary says what is in a backup.
@@ -58,6 +60,8 @@ type Summary struct {
 	Head *journalv1.Head
 	// Keys is how many there are.
 	Keys int64
+	// Largest is how many bytes the largest key and its value have, in a backup that was read.
+	Largest int
 }
 
 const journals = "journals/"
@@ -66,6 +70,9 @@ const journals = "journals/"
 func Write(ctx context.Context, w io.Writer, db *journal.DB) (s Summary, err error) {
 	err = db.View(ctx, func(r store.Reader) error {
 		s = Summary{Service: db.Service()}
+		if err := unfinished(r); err != nil {
+			return err
+		}
 		if s.Head, err = journal.HeadOf(r); err != nil {
 			return err
 		}
@@ -104,7 +111,7 @@ func write(ctx context.Context, w io.Writer, head *journalv1.Head, r store.Reade
 		return 0, err
 	}
 	for e, err := range r.Scan(nil, nil, store.Ascending) {
-		if err == nil && keys%chunkKeys == 0 {
+		if err == nil && keys%lookKeys == 0 {
 			err = ctx.Err()
 		}
 		if err == nil {
@@ -133,44 +140,41 @@ func Check(r io.Reader) (Summary, error) {
 	return read(r, func(store.Entry) error { return nil })
 }
 
-// Restore writes the entries of a backup into an empty store, some at a time. Whether the file is whole shows at its end, so
-// after an error the store is not to be used: Check the file first.
-func Restore(ctx context.Context, r io.Reader, into store.Store) (Summary, error) {
-	err := into.View(ctx, func(r store.Reader) error {
-		for e, err := range r.Scan(nil, nil, store.Ascending) {
-			return errors.Join(err, fmt.Errorf("a backup is restored into an empty store, and this one has %q", e.Key))
+// Equal fails unless a store has the keys of a backup with their values, and no others. It reads both once, side by side.
+func Equal(ctx context.Context, from io.Reader, s store.Store) error {
+	return s.View(ctx, func(r store.Reader) error {
+		next, stop := iter.Pull2(r.Scan(nil, nil, store.Ascending))
+		defer stop()
+		stored := func() (store.Entry, error, bool) {
+			e, err, more := next()
+			if more && err == nil && string(e.Key) == markKey {
+				e, err, more = next()
+			}
+			return e, err, more
 		}
-		return nil
-	})
-	if err != nil {
-		return Summary{}, err
-	}
-	var chunk []store.Entry
-	size := 0
-	flush := func() error {
-		err := into.Update(ctx, func(tx store.Tx) error {
-			for _, e := range chunk {
-				if err := tx.Put(e.Key, e.Value); err != nil {
-					return err
-				}
+		_, err := read(from, func(want store.Entry) error {
+			e, err, more := stored()
+			switch {
+			case err != nil:
+				return err
+			case !more || bytes.Compare(e.Key, want.Key) > 0:
+				return fmt.Errorf("the store has no %q, and the backup has it", want.Key)
+			case !bytes.Equal(e.Key, want.Key):
+				return fmt.Errorf("the store has %q, and the backup does not have it", e.Key)
+			case !bytes.Equal(e.Value, want.Value):
+				return fmt.Errorf("%q is in the store not what it is in the backup", e.Key)
 			}
 			return nil
 		})
-		chunk, size = chunk[:0], 0
-		return err
-	}
-	s, err := read(r, func(e store.Entry) error {
-		chunk = append(chunk, store.Entry{Key: bytes.Clone(e.Key), Value: bytes.Clone(e.Value)})
-		size += len(e.Key) + len(e.Value)
-		if len(chunk) < chunkKeys && size < chunkBytes {
-			return nil
+		if err != nil {
+			return err
 		}
-		return flush()
+		e, err, more := stored()
+		if more && err == nil {
+			err = fmt.Errorf("the store has %q, and the backup does not have it", e.Key)
+		}
+		return err
 	})
-	if err != nil {
-		return s, err
-	}
-	return s, flush()
 }
 
 // read reads a backup to its end. The entries that it gives to each are only valid until the next.
@@ -205,6 +209,7 @@ func read(from io.Reader, each func(store.Entry) error) (s Summary, err error) {
 			return s, err
 		}
 		s.Keys++
+		s.Largest = max(s.Largest, len(e.Key)+len(e.Value))
 		last = append(last[:0], e.Key...)
 	}
 }

@@ -108,7 +108,7 @@ func TestAnyStoreComesBack(t *testing.T) {
 		if err != nil {
 			rt.Fatal(err)
 		}
-		read, err := backup.Restore(t.Context(), &file, restored)
+		read, err := backup.Restore(t.Context(), &file, restored, nil)
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -142,7 +142,7 @@ func TestLargeStoresComeBack(t *testing.T) {
 	if _, err := backup.Write(t.Context(), &file, openJournal(original)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := backup.Restore(t.Context(), &file, restored); err != nil {
+	if _, err := backup.Restore(t.Context(), &file, restored, nil); err != nil {
 		t.Fatal(err)
 	}
 	if dump(t, restored) != dump(t, original) {
@@ -192,7 +192,7 @@ func TestRefusals(t *testing.T) {
 		s := openBolt(t)
 		register(t, openJournal(s), "", "towns/140581-pigs")
 		before := dump(t, s)
-		if _, err := backup.Restore(t.Context(), bytes.NewReader(file), s); err == nil || dump(t, s) != before {
+		if _, err := backup.Restore(t.Context(), bytes.NewReader(file), s, nil); err == nil || dump(t, s) != before {
 			t.Errorf("restored into it: %v", err)
 		}
 	})
@@ -207,7 +207,7 @@ func TestRefusals(t *testing.T) {
 	t.Run("a caller who has gone", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := backup.Restore(ctx, bytes.NewReader(file), openBolt(t)); !errors.Is(err, context.Canceled) {
+		if _, err := backup.Restore(ctx, bytes.NewReader(file), openBolt(t), nil); !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
 	})

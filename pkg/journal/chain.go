@@ -56,7 +56,7 @@ func (c *Chain) Add(change *journalv1.Change) error {
 	}
 	for _, p := range c.checkpoints[next] {
 		if !bytes.Equal(p.GetHash(), change.GetHash()) || !p.GetCommitTime().AsTime().Equal(change.GetCommitTime().AsTime()) {
-			return bad(fmt.Sprintf("is not what was signed in the checkpoint of key %s: the journal was made anew", p.GetKeyId()))
+			return notSigned(p)
 		}
 		c.held++
 	}
@@ -71,8 +71,19 @@ func (c *Chain) End() error {
 		last = max(last, revision)
 	}
 	if last > c.revision {
-		return &CorruptError{Revision: c.revision + 1, Problem: fmt.Sprintf(
-			"is missing: the journal ends at %d, and a checkpoint was signed at %d", c.revision, last)}
+		return cutOff(c.revision, last)
 	}
 	return nil
+}
+
+// cutOff says that a journal ends before a revision that was signed.
+func cutOff(end, signed int64) error {
+	return &CorruptError{Revision: end + 1, Problem: fmt.Sprintf(
+		"is missing: the journal ends at %d, and a checkpoint was signed at %d", end, signed)}
+}
+
+// notSigned says that a change is not the one that a checkpoint is of.
+func notSigned(p *journalv1.Checkpoint) error {
+	return &CorruptError{Revision: p.GetRevision(), Problem: fmt.Sprintf(
+		"is not what was signed in the checkpoint of key %s: the journal was made anew", p.GetKeyId())}
 }

@@ -12,6 +12,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"regexp"
 
 	"github.com/emmansun/gmsm/sm2"
 	"github.com/emmansun/gmsm/smx509"
@@ -42,10 +43,12 @@ func journalOf(c *journalv1.Checkpoint) string {
 
 // Signer signs checkpoints with a private key.
 type Signer struct {
-	key       crypto.Signer
-	algorithm journalv1.SignatureAlgorithm
-	id        string
+	key    crypto.Signer
+	public *PublicKey
 }
+
+// Public returns the key that its signatures are checked with.
+func (s *Signer) Public() *PublicKey { return s.public }
 
 // ReadSigner reads a private key, as PKCS #8 in PEM: Ed25519, or SM2.
 func ReadSigner(text []byte) (*Signer, error) {
@@ -65,14 +68,14 @@ func ReadSigner(text []byte) (*Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Signer{key: signer, algorithm: public.algorithm, id: public.id}, nil
+	return &Signer{key: signer, public: public}, nil
 }
 
 // Sign signs a checkpoint.
 func (s *Signer) Sign(c *journalv1.Checkpoint) (err error) {
-	c.SignatureAlgorithm, c.KeyId = s.algorithm, s.id
+	c.SignatureAlgorithm, c.KeyId = s.public.algorithm, s.public.id
 	var how crypto.SignerOpts = crypto.Hash(0)
-	if s.algorithm == journalv1.SignatureAlgorithm_SIGNATURE_ALGORITHM_SM2 {
+	if s.public.algorithm == journalv1.SignatureAlgorithm_SIGNATURE_ALGORITHM_SM2 {
 		how = sm2.NewSM2SignerOption(true, []byte(sm2User))
 	}
 	c.Signature, err = s.key.Sign(rand.Reader, CheckpointText(c), how)
@@ -122,6 +125,9 @@ func identify(key any) (*PublicKey, error) {
 	return p, nil
 }
 
+// keyID is what checkpoints call a key.
+var keyID = regexp.MustCompile(`^[0-9a-f]{16}$`)
+
 // ID returns what checkpoints call the key.
 func (p *PublicKey) ID() string { return p.id }
 
@@ -131,19 +137,23 @@ func CheckSignature(c *journalv1.Checkpoint, keys ...*PublicKey) error {
 		if p.id != c.GetKeyId() || p.algorithm != c.GetSignatureAlgorithm() {
 			continue
 		}
-		text, good := CheckpointText(c), false
-		switch k := p.key.(type) {
-		case ed25519.PublicKey:
-			good = ed25519.Verify(k, text, c.GetSignature())
-		case *ecdsa.PublicKey:
-			good = sm2.VerifyASN1WithSM2(k, []byte(sm2User), text, c.GetSignature())
-		}
-		if !good {
+		if !p.signed(CheckpointText(c), c.GetSignature()) {
 			return fmt.Errorf("%s: the signature of key %s does not fit", c.GetName(), p.id)
 		}
 		return nil
 	}
 	return fmt.Errorf("%s is signed by key %s, which is not among the public keys", c.GetName(), c.GetKeyId())
+}
+
+// signed tells whether the key signed a text.
+func (p *PublicKey) signed(text, signature []byte) bool {
+	switch k := p.key.(type) {
+	case ed25519.PublicKey:
+		return ed25519.Verify(k, text, signature)
+	case *ecdsa.PublicKey:
+		return sm2.VerifyASN1WithSM2(k, []byte(sm2User), text, signature)
+	}
+	return false
 }
 
 // NewKey makes a key pair, both in PEM: Ed25519, or SM2.
@@ -205,8 +215,15 @@ func checkpointAt(r store.Reader, revision int64) (*journalv1.Checkpoint, error)
 	if err != nil {
 		return nil, err
 	}
+	return decodeCheckpoint(raw, revision)
+}
+
+func decodeCheckpoint(raw []byte, revision int64) (*journalv1.Checkpoint, error) {
 	c := &journalv1.Checkpoint{}
-	return c, proto.Unmarshal(raw, c)
+	if err := (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(raw, c); err != nil {
+		return nil, &CorruptError{Revision: revision, Problem: "has a checkpoint that cannot be read: " + err.Error()}
+	}
+	return c, nil
 }
 
 // newestCheckpoint returns the last checkpoint; a nil one if there is none.
@@ -215,8 +232,7 @@ func newestCheckpoint(r store.Reader) (*journalv1.Checkpoint, error) {
 		if err != nil {
 			return nil, err
 		}
-		c := &journalv1.Checkpoint{}
-		return c, proto.Unmarshal(e.Value, c)
+		return decodeCheckpoint(e.Value, revisionOf(e.Key[len(checkpointPrefix):]))
 	}
 	return nil, nil
 }
@@ -229,8 +245,8 @@ func (db *DB) Checkpoints(ctx context.Context, after int64, limit int) (found []
 			if err != nil || len(found) == limit {
 				return err
 			}
-			c := &journalv1.Checkpoint{}
-			if err := proto.Unmarshal(e.Value, c); err != nil {
+			c, err := decodeCheckpoint(e.Value, revisionOf(e.Key[len(checkpointPrefix):]))
+			if err != nil {
 				return err
 			}
 			found = append(found, c)

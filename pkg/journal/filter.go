@@ -145,6 +145,7 @@ func kindsOf(r store.Reader) (kinds []string, err error) {
 }
 
 type indexed struct {
+	kind     string
 	revision int64
 	resource string
 }
@@ -154,6 +155,7 @@ func merged(r store.Reader, kinds []string, after int64) iter.Seq2[indexed, erro
 	return func(yield func(indexed, error) bool) {
 		type source struct {
 			next func() (store.Entry, error, bool)
+			kind string
 			head indexed
 		}
 		var sources []*source
@@ -166,14 +168,14 @@ func merged(r store.Reader, kinds []string, after int64) iter.Seq2[indexed, erro
 			if !ok || err != nil {
 				return false
 			}
-			s.head = indexed{revisionOf(e.Key[len(e.Key)-8:]), string(e.Value)}
+			s.head = indexed{s.kind, revisionOf(e.Key[len(e.Key)-8:]), string(e.Value)}
 			return true
 		}
 		for _, kind := range kinds {
 			prefix := []byte(typePrefix + kind + "\x00")
 			next, stop := iter.Pull2(r.Scan(typeKey(kind, after+1), store.PrefixEnd(prefix), store.Ascending))
 			defer stop()
-			if s := (&source{next: next}); advance(s) {
+			if s := (&source{next: next, kind: kind}); advance(s) {
 				sources = append(sources, s)
 			}
 		}
@@ -199,7 +201,7 @@ func merged(r store.Reader, kinds []string, after int64) iter.Seq2[indexed, erro
 
 // kindOf returns the type of a change's resource. Of a deleted one only the index knows it.
 func kindOf(r store.Reader, c *journalv1.Change) (string, error) {
-	kinds := []string{c.GetAfter().GetTypeUrl()[strings.LastIndexByte(c.GetAfter().GetTypeUrl(), '.')+1:]}
+	kinds := []string{kindIn(c)}
 	if c.GetType() == journalv1.Change_TYPE_DELETED {
 		var err error
 		if kinds, err = kindsOf(r); err != nil {
@@ -216,6 +218,12 @@ func kindOf(r store.Reader, c *journalv1.Change) (string, error) {
 		}
 	}
 	return "", &CorruptError{Revision: c.GetRevision(), Problem: "is not found under the type of its resource"}
+}
+
+// kindIn returns the type that a change tells of its resource.
+func kindIn(c *journalv1.Change) string {
+	url := c.GetAfter().GetTypeUrl()
+	return url[strings.LastIndexByte(url, '.')+1:]
 }
 
 // PrunedError says that a revision is before the first that is kept.

@@ -39,15 +39,17 @@ func AlgorithmNamed(name string) (Algorithm, error) {
 	return 0, fmt.Errorf("there is no hash algorithm %q: it is sha256 or sm3", name)
 }
 
+func newHash(a Algorithm) hash.Hash {
+	if a == SM3 {
+		return sm3.New()
+	}
+	return sha256.New()
+}
+
 // Hash computes the hash of a change from everything else in it, in the encoding that the proto of the
 // Journal service sets out. The encoding is our own and fixed, since protobuf promises no canonical one.
 func Hash(a Algorithm, c *journalv1.Change) []byte {
-	var h hash.Hash
-	if a == SM3 {
-		h = sm3.New()
-	} else {
-		h = sha256.New()
-	}
+	h := newHash(a)
 	number := func(n int64) {
 		var b [8]byte
 		binary.BigEndian.PutUint64(b[:], uint64(n))

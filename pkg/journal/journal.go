@@ -20,7 +20,8 @@ type DB struct {
 	clock   clock.Clock
 	service string
 
-	algorithm Algorithm // of a journal that begins
+	algorithm Algorithm    // of a journal that begins
+	keys      []*PublicKey // of checkpoints
 
 	mu      sync.Mutex
 	changed chan struct{} // closed, and replaced, when changes are committed
@@ -37,6 +38,11 @@ func WithHash(a Algorithm) Option {
 			db.algorithm = a
 		}
 	}
+}
+
+// WithKeys has Verify check the signatures that were made with these keys.
+func WithKeys(keys ...*PublicKey) Option {
+	return func(db *DB) { db.keys = append(db.keys, keys...) }
 }
 
 // Open puts a journal on a store. The service is the one whose changes it records.

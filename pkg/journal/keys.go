@@ -55,9 +55,10 @@ func (db *DB) changeName(revision int64) string {
 	return fmt.Sprintf("journals/%s/changes/%d", db.service, revision)
 }
 
+// decode reads a change. What it does not know is nothing that a hash covers, and is left out.
 func decode(raw []byte, revision int64) (*journalv1.Change, error) {
 	c := &journalv1.Change{}
-	if err := proto.Unmarshal(raw, c); err != nil {
+	if err := (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(raw, c); err != nil {
 		return nil, &CorruptError{Revision: revision, Problem: err.Error()}
 	}
 	return c, nil

@@ -38,7 +38,15 @@ func (db *DB) readHead(r store.Reader) (*journalv1.Head, error) {
 }
 
 // HeadOf returns the newest point of the journal within a transaction that reads other things as well.
-func HeadOf(r store.Reader) (*journalv1.Head, error) { return readHead(r) }
+func HeadOf(r store.Reader) (*journalv1.Head, error) {
+	head, err := readHead(r)
+	if err != nil {
+		return nil, err
+	}
+	point, err := readPruned(r)
+	head.FirstRevision = point.GetRevision() + 1
+	return head, err
+}
 
 // readHead reads the head as it is stored: without the algorithm if that is SHA-256, so that no bit of it can be other than it
 // was written without the chain saying so.

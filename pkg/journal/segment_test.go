@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"testing"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/yizhen/yizhen/pkg/journal"
 	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
@@ -116,6 +119,25 @@ func TestSegmentThatIsCutOff(t *testing.T) {
 	for n := range file {
 		if _, err := follow(file[:n]); !errors.Is(err, journal.ErrSegment) {
 			t.Errorf("%d bytes of %d: %v", n, len(file), err)
+		}
+	}
+}
+
+// TestSegmentNamesTheChangeThatIsDamaged flips every bit of every change in a file, its length included, and has it named.
+func TestSegmentNamesTheChangeThatIsDamaged(t *testing.T) {
+	all := smallJournal(t)
+	file := segmentOf(t, all)
+	at := len(file) - 32 // the checksum
+	for _, c := range slices.Backward(all) {
+		end := at
+		at -= 4 + proto.Size(c)
+		for i := at * 8; i < end*8; i++ {
+			bad := bytes.Clone(file)
+			bad[i/8] ^= 1 << (i % 8)
+			_, err := follow(bad)
+			if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("revision %d:", c.GetRevision())) {
+				t.Errorf("bit %d of byte %d flipped: %v, want revision %d to be named", i%8, i/8, err, c.GetRevision())
+			}
 		}
 	}
 }

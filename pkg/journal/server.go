@@ -344,7 +344,7 @@ func (s *Server) ListCheckpoints(ctx context.Context, req *journalv1.ListCheckpo
 	}
 	found, err := s.db.Checkpoints(ctx, after, page.Size(req)+1)
 	if err != nil {
-		return nil, err
+		return nil, seen(err)
 	}
 	res := &journalv1.ListCheckpointsResponse{Checkpoints: found}
 	if len(found) > page.Size(req) {
@@ -368,7 +368,7 @@ func (s *Server) GetCheckpoint(ctx context.Context, req *journalv1.GetCheckpoint
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, fault.NotFound(req.GetName())
 	}
-	return c, err
+	return c, seen(err)
 }
 
 // own refuses the name of another service's journal.

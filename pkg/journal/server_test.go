@@ -22,6 +22,7 @@ import (
 	"github.com/yizhen/yizhen/pkg/journal"
 	"github.com/yizhen/yizhen/pkg/store"
 	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
+	townv1 "github.com/yizhen/yizhen/proto/yizhen/town/v1"
 	typev1 "github.com/yizhen/yizhen/proto/yizhen/type/v1"
 )
 
@@ -388,4 +389,50 @@ func TestWatchOfAnotherJournal(t *testing.T) {
 		t.Fatal("the stream ended without an error")
 	}
 	expectFault(t, err, codes.NotFound, typev1.Reason_REASON_RESOURCE_NOT_FOUND)
+}
+
+// TestPruneUnderAWatch archives what a watcher has not taken yet. It is told so, and where to go on; one that had everything goes on.
+func TestPruneUnderAWatch(t *testing.T) {
+	db, _ := open(t)
+	const n = 3000
+	update(t, db, func(tx *journal.Tx) error {
+		for i := range n { // more than a connection holds for a reader who takes nothing
+			if err := towns.Put(tx, &townv1.Town{Name: fmt.Sprintf("towns/%d", i), TitleZh: strings.Repeat("铸", 500)}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	signer, _ := newSigner(t, 1)
+	if _, err := db.Checkpoint(t.Context(), signer); err != nil {
+		t.Fatal(err)
+	}
+	client, _ := serve(t, db, never)
+	behind, atHead := watch(t.Context(), t, client, 0), watch(t.Context(), t, client, n)
+	receive(t, behind, 1, 1)
+	if _, err := atHead.Header(); err != nil {
+		t.Fatal(err)
+	}
+	last := changes(t, db)[n-1]
+	_, err := client.PruneChanges(t.Context(), &journalv1.PruneChangesRequest{Name: "journals/town", Revision: n, Hash: last.GetHash()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := int64(1)
+	for err == nil {
+		var res *journalv1.WatchChangesResponse
+		if res, err = behind.Recv(); err == nil && res.GetChange() != nil {
+			if taken++; res.GetChange().GetRevision() != taken {
+				t.Fatalf("revision %d came, want %d", res.GetChange().GetRevision(), taken)
+			}
+		}
+	}
+	expectFault(t, err, codes.OutOfRange, typev1.Reason_REASON_REVISION_OUT_OF_RANGE)
+	if !strings.Contains(err.Error(), fmt.Sprintf("kept from revision %d on", n+1)) || taken == n {
+		t.Errorf("after %d it is told %v, want that the journal is kept from %d on", taken, err, n+1)
+	}
+	putTowns(t, db, "陶瓷", "towns/0", "towns/new")
+	receive(t, atHead, n+1, 2)
+	again := watch(t.Context(), t, client, n)
+	receive(t, again, n+1, 2)
 }

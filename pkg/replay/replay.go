@@ -40,11 +40,37 @@ func (e *DifferenceError) Error() string {
 	return fmt.Sprintf("%q has %s, and the journal makes it %s", e.Key, say(e.Stored), say(e.Replayed))
 }
 
-// Check carries the changes of a journal out on scratch, which has to be empty, and compares its tables with those of db.
-// It returns how many changes there were. Commits may go on meanwhile. Progress, if it is not nil, is told the revisions
-// that are done and that there are.
+// MissingError says that a journal does not begin at its beginning, and that what was archived is not all there.
+type MissingError struct {
+	Journal string
+	// First and Last are the revisions that are missing.
+	First, Last int64
+}
+
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("%s: the revisions from %d to %d are missing: they were archived, and the tables cannot be made again "+
+		"without the segment files to which `yizhen journal prune` moved them (--file)", e.Journal, e.First, e.Last)
+}
+
+// Archive yields the changes of a journal that were archived, from the first on; nil yields none. It may go on with what is
+// also kept.
+type Archive = iter.Seq2[*journalv1.Change, error]
+
+// Check is CheckArchived of a journal of which nothing was archived.
 func Check(ctx context.Context, db *journal.DB, schema *store.Schema, scratch store.Store, progress func(done, all int64)) (int64, error) {
-	for done := int64(0); ; {
+	return CheckArchived(ctx, db, schema, nil, scratch, progress)
+}
+
+// CheckArchived carries the changes of a journal out on scratch, which has to be empty, and compares its tables with those of
+// db. Those that were archived come from the archive, whose chain has to lead to where the journal goes on. It returns how many
+// changes there were. Commits may go on meanwhile. Progress, if it is not nil, is told the revisions that are done and that
+// there are.
+func CheckArchived(ctx context.Context, db *journal.DB, schema *store.Schema, archive Archive, scratch store.Store, progress func(done, all int64)) (int64, error) {
+	done, err := fromArchive(ctx, db, schema, archive, scratch, progress)
+	if err != nil {
+		return done, err
+	}
+	for {
 		changes, head, err := db.Read(ctx, done, chunk)
 		if err != nil {
 			return done, err
@@ -59,11 +85,62 @@ func Check(ctx context.Context, db *journal.DB, schema *store.Schema, scratch st
 			}
 			continue
 		}
+		if done < head.GetRevision() { // read at one moment, so nothing more will come
+			return done, fmt.Errorf("the head is at revision %d, and revision %d is missing", head.GetRevision(), done+1)
+		}
 		compared, err := compare(ctx, db, schema, scratch, done)
 		if compared || err != nil {
 			return done, err
 		}
 	}
+}
+
+// fromArchive carries out the changes that a journal does not have any more, and returns the last of them.
+func fromArchive(ctx context.Context, db *journal.DB, schema *store.Schema, archive Archive, scratch store.Store, progress func(done, all int64)) (int64, error) {
+	head, err := db.Head(ctx)
+	if err != nil {
+		return 0, err
+	}
+	first, hash, err := db.First(ctx)
+	if err != nil || first == 1 {
+		return 0, err
+	}
+	journalName := "journals/" + db.Service()
+	chain := journal.NewChain(journalName, head.GetHashAlgorithm(), 0, nil)
+	var changes []*journalv1.Change
+	flush := func() error {
+		err := carryOut(ctx, scratch, schema, changes, chain.Revision()-int64(len(changes))+1)
+		changes = changes[:0]
+		if progress != nil && err == nil {
+			progress(chain.Revision(), head.GetRevision())
+		}
+		return err
+	}
+	if archive != nil {
+		for c, err := range archive {
+			if err == nil && c.GetRevision() >= first {
+				break
+			}
+			if err == nil {
+				err = chain.Add(c)
+			}
+			if err != nil {
+				return chain.Revision(), err
+			}
+			if changes = append(changes, c); len(changes) == chunk {
+				if err := flush(); err != nil {
+					return chain.Revision(), err
+				}
+			}
+		}
+	}
+	if chain.Revision() < first-1 {
+		return chain.Revision(), &MissingError{Journal: journalName, First: chain.Revision() + 1, Last: first - 1}
+	}
+	if !bytes.Equal(chain.Hash(), hash) {
+		return chain.Revision(), &journal.CorruptError{Revision: first - 1, Problem: "is not what the journal goes on from: the archive is of another history"}
+	}
+	return chain.Revision(), flush()
 }
 
 // carryOut carries out changes whose first has to be of a revision.
@@ -124,7 +201,7 @@ func compare(ctx context.Context, db *journal.DB, schema *store.Schema, scratch 
 }
 
 // beside are the beginnings of the keys that a store has besides its tables.
-var beside = []string{"journal/", "receipt/"}
+var beside = []string{"journal/", "receipt/", store.MigrationPrefix}
 
 // strays fails at a key that nobody would miss, because no part of the program reads it.
 func strays(schema *store.Schema, stored store.Reader) error {

@@ -15,6 +15,7 @@ import (
 	"github.com/yizhen/yizhen/pkg/replay"
 	"github.com/yizhen/yizhen/pkg/store"
 	"github.com/yizhen/yizhen/pkg/store/bolt"
+	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
 	townv1 "github.com/yizhen/yizhen/proto/yizhen/town/v1"
 )
 
@@ -168,6 +169,32 @@ func TestARewrittenHistoryDoesNotPass(t *testing.T) {
 	}
 }
 
+// TestAJournalThatIsCutOffDoesNotPass takes away the last change. The head still tells of it.
+func TestAJournalThatIsCutOffDoesNotPass(t *testing.T) {
+	r := open(t, t.TempDir())
+	defer r.db.Close()
+	for _, title := range []string{"first", "second"} {
+		r.update(t, func(tx *journal.Tx) error {
+			return r.towns.Put(tx, &townv1.Town{Name: "towns/140525-casting", TitleEn: title})
+		})
+	}
+	err := r.raw.Update(t.Context(), func(tx store.Tx) error {
+		for e, err := range tx.Scan([]byte("journal/change/"), store.PrefixEnd([]byte("journal/change/")), store.Descending) {
+			if err != nil {
+				return err
+			}
+			return tx.Delete(e.Key)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.check(t); err == nil || !strings.Contains(err.Error(), "revision 2 is missing") {
+		t.Errorf("a journal without its end is answered with %v", err)
+	}
+}
+
 func TestManyChangesAreReplayedInChunks(t *testing.T) {
 	r := open(t, t.TempDir())
 	defer r.db.Close()
@@ -191,5 +218,107 @@ func TestManyChangesAreReplayedInChunks(t *testing.T) {
 	})
 	if err != nil || n != rows || len(told) < 2 || told[len(told)-1] != rows {
 		t.Errorf("%d changes, progress %v, %v", n, told, err)
+	}
+}
+
+// archive makes a journal of five commits, keeps its changes, and archives the first of them up to a revision.
+func archive(t *testing.T, until int64) (r *registry, kept []*journalv1.Change) {
+	t.Helper()
+	r = open(t, t.TempDir())
+	t.Cleanup(func() { r.db.Close() })
+	for i := range 5 {
+		r.update(t, func(tx *journal.Tx) error {
+			return errors.Join(
+				r.towns.Put(tx, &townv1.Town{Name: "towns/140525-casting", TitleEn: fmt.Sprint(i)}),
+				r.designations.Put(tx, &townv1.Designation{Name: fmt.Sprintf("towns/140525-%d/designations/municipal", i), Batch: "a"}))
+		})
+	}
+	r.update(t, func(tx *journal.Tx) error { return r.designations.Delete(tx, "towns/140525-0/designations/municipal") })
+	kept, _, err := r.db.Read(t.Context(), 0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, _, err := journal.NewKey(journalv1.SignatureAlgorithm_SIGNATURE_ALGORITHM_ED25519)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := journal.ReadSigner(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.db.Checkpoint(t.Context(), signer); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.db.Prune(t.Context(), until, kept[until-1].GetHash()); err != nil {
+		t.Fatal(err)
+	}
+	return r, kept
+}
+
+// each yields changes.
+func each(all []*journalv1.Change) replay.Archive {
+	return func(yield func(*journalv1.Change, error) bool) {
+		for _, c := range all {
+			if !yield(c, nil) {
+				return
+			}
+		}
+	}
+}
+
+func TestArchivedJournalReplays(t *testing.T) {
+	for _, until := range []int64{1, 6, 11} { // 11 is all
+		r, kept := archive(t, until)
+		_, foreign := archive(t, 1)
+		foreign[0].Actor = "another"
+		for shows, c := range map[string]struct {
+			from replay.Archive
+			want any // nil, or where to find the error that is wanted
+		}{
+			"nothing":            {nil, new(*replay.MissingError)},
+			"all but the last":   {each(kept[:until-1]), new(*replay.MissingError)},
+			"what was archived":  {each(kept[:until]), nil},
+			"what is kept too":   {each(kept), nil},
+			"without the first":  {each(kept[1:until]), new(error)},
+			"a change rewritten": {each(foreign[:until]), new(*journal.CorruptError)},
+		} {
+			t.Run(fmt.Sprint(until, " ", shows), func(t *testing.T) {
+				scratch := openBolt(t, filepath.Join(t.TempDir(), "scratch.db"))
+				defer scratch.Close()
+				n, err := replay.CheckArchived(t.Context(), r.db, r.schema, c.from, scratch, nil)
+				if c.want == nil && (err != nil || n != 11) {
+					t.Errorf("%d changes, %v", n, err)
+				}
+				if c.want != nil && !errors.As(err, c.want) {
+					t.Errorf("answered with %v, want a %T", err, c.want)
+				}
+				var missing *replay.MissingError
+				if errors.As(err, &missing) && (missing.First != n+1 || missing.Last != until) {
+					t.Errorf("%v is said to be missing, after %d", missing, n)
+				}
+			})
+		}
+	}
+}
+
+// TestArchiveOfAnotherHistory is as long and whole in itself, and does not lead to what is kept.
+func TestArchiveOfAnotherHistory(t *testing.T) {
+	r, _ := archive(t, 2)
+	foreign := open(t, t.TempDir())
+	defer foreign.db.Close()
+	for i := range 2 {
+		foreign.update(t, func(tx *journal.Tx) error {
+			return foreign.towns.Create(tx, &townv1.Town{Name: fmt.Sprintf("towns/140525-%d", i)})
+		})
+	}
+	all, _, err := foreign.db.Read(t.Context(), 0, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scratch := openBolt(t, filepath.Join(t.TempDir(), "scratch.db"))
+	defer scratch.Close()
+	var corrupt *journal.CorruptError
+	if _, err := replay.CheckArchived(t.Context(), r.db, r.schema, each(all), scratch, nil); !errors.As(err, &corrupt) || corrupt.Revision != 2 {
+		t.Errorf("answered with %v, want revision 2 to be named", err)
 	}
 }

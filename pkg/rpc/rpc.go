@@ -22,8 +22,10 @@ import (
 
 	"github.com/yizhen/yizhen/pkg/authn"
 	"github.com/yizhen/yizhen/pkg/authz"
+	"github.com/yizhen/yizhen/pkg/backup"
 	"github.com/yizhen/yizhen/pkg/journal"
 	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
+	maintenancev1 "github.com/yizhen/yizhen/proto/yizhen/maintenance/v1"
 )
 
 // Limits of every server. An office's upload fits well; a body that does not is refused before it is decoded.
@@ -57,6 +59,8 @@ type Options struct {
 	CallTimeout time.Duration
 	// StopTimeout bounds how long a stop waits for calls under way; DefaultStopTimeout if 0.
 	StopTimeout time.Duration
+	// BackupFolder is where a backup is put aside while it is sent; the system's folder for temporary files if empty.
+	BackupFolder string
 }
 
 // Server is the gRPC server of one service.
@@ -64,12 +68,13 @@ type Server struct {
 	grpc        *grpc.Server
 	health      *health.Server
 	journal     *journal.Server
+	backup      *backup.Server
 	stopTimeout time.Duration
 	stop        chan struct{} // closed when the server stops
 }
 
-// NewServer makes the server of one service: what register puts into it, the journal of db, health and reflection. It
-// fails if a method does not declare who may call it.
+// NewServer makes the server of one service: what register puts into it, the journal of db and backups of it, health and
+// reflection. It fails if a method does not declare who may call it.
 func NewServer(db *journal.DB, register func(grpc.ServiceRegistrar), o Options) (*Server, error) {
 	if o.CallTimeout == 0 {
 		o.CallTimeout = DefaultCallTimeout
@@ -103,10 +108,12 @@ func NewServer(db *journal.DB, register func(grpc.ServiceRegistrar), o Options) 
 		),
 		health:      health.NewServer(),
 		journal:     journal.NewServer(db),
+		backup:      backup.NewServer(db, o.BackupFolder),
 		stopTimeout: o.StopTimeout,
 	}
 	register(s.grpc)
 	journalv1.RegisterJournalServer(s.grpc, s.journal)
+	maintenancev1.RegisterMaintenanceServer(s.grpc, s.backup)
 	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
 	policy, err := authz.NewPolicy(s.grpc.GetServiceInfo())
@@ -141,7 +148,7 @@ func endHealthWatch(stop <-chan struct{}) grpc.StreamServerInterceptor {
 }
 
 // Serve answers calls until the context ends, then takes no new ones and finishes those under way. Watchers are sent
-// away, to resume elsewhere. It can be called once.
+// away, to resume elsewhere, and so is who takes a backup, to begin anew. It can be called once.
 func (s *Server) Serve(ctx context.Context, lis net.Listener) error {
 	served := make(chan error, 1)
 	go func() {
@@ -159,6 +166,7 @@ func (s *Server) Serve(ctx context.Context, lis net.Listener) error {
 	s.health.Shutdown()
 	close(s.stop)
 	s.journal.Stop()
+	s.backup.Stop()
 	force := time.AfterFunc(s.stopTimeout, s.grpc.Stop)
 	defer force.Stop()
 	s.grpc.GracefulStop()

@@ -10,6 +10,8 @@ import (
 
 	"google.golang.org/protobuf/encoding/prototext"
 	"google.golang.org/protobuf/proto"
+
+	maintenancev1 "github.com/yizhen/yizhen/proto/yizhen/maintenance/v1"
 )
 
 // Schema is all that a service keeps in its store. The service makes its tables with it, so it leaves none out; and
@@ -17,6 +19,7 @@ import (
 type Schema struct {
 	service string
 	tables  []keeper
+	stores  *Table[*maintenancev1.Store]
 }
 
 // keeper is a table whose type of row is not known.
@@ -28,8 +31,12 @@ type keeper interface {
 	tell(stored []byte) string
 }
 
-// NewSchema begins the schema of a service.
-func NewSchema(service string) *Schema { return &Schema{service: service} }
+// NewSchema begins the schema of a service, with the table that every store has: of what it says about itself.
+func NewSchema(service string) *Schema {
+	s := &Schema{service: service}
+	s.stores = Declare[*maintenancev1.Store](s)
+	return s
+}
 
 // Declare adds a table to a schema. It panics if there is one of the same kind already, which would share its keys.
 func Declare[T Row](s *Schema, indexes ...Index[T]) *Table[T] {
@@ -43,6 +50,9 @@ func Declare[T Row](s *Schema, indexes ...Index[T]) *Table[T] {
 
 // Service returns the service whose schema this is.
 func (s *Schema) Service() string { return s.service }
+
+// Stores returns the table with the one row that says whose the store is, and of which version: see package migrate.
+func (s *Schema) Stores() *Table[*maintenancev1.Store] { return s.stores }
 
 // Keeps tells whether there is a table of that kind.
 func (s *Schema) Keeps(kind string) bool { return s.table(kind) != nil }
@@ -96,6 +106,13 @@ func (s *Schema) Stored(r Reader, kind, name string) ([]byte, error) {
 const (
 	rowPrefix   = "row/"
 	indexPrefix = "index/"
+)
+
+// What a migration that is under way keeps is below MigrationPrefix: how far it is, and below ScratchPrefix whatever a step of
+// it notes down for itself. No journal tells of it, and nothing of it is left once the migration has ended.
+const (
+	MigrationPrefix = "migration/"
+	ScratchPrefix   = MigrationPrefix + "scratch/"
 )
 
 // TablePrefixes are the beginnings of all keys that tables write, in order.

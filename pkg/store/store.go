@@ -30,6 +30,8 @@ var (
 	// ErrOutcomeUnknown: the engine cannot tell whether the commit was made. Whoever gets it has to look, or to send again
 	// what does no harm if it is done already.
 	ErrOutcomeUnknown = errors.New("it is not known whether the commit was made")
+	// ErrCorrupt: what the engine reads is not what it once wrote.
+	ErrCorrupt = errors.New("the store is damaged")
 	// ErrClosed: the store was closed.
 	ErrClosed = errors.New("store is closed")
 )

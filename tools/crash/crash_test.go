@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"github.com/yizhen/yizhen/pkg/rpc/rpctest"
 	"github.com/yizhen/yizhen/pkg/store"
 	"github.com/yizhen/yizhen/pkg/store/bolt"
+	"github.com/yizhen/yizhen/pkg/store/etcd/etcdtest"
 	fundv1 "github.com/yizhen/yizhen/proto/yizhen/fund/v1"
 )
 
@@ -26,12 +28,19 @@ func TestKills(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds the program")
 	}
-	var out, problems bytes.Buffer
-	if status := run(t.Context(), []string{"-kills", "3", "-folder", t.TempDir()}, &out, &problems); status != 0 {
-		t.Fatalf("status %d\n%s%s", status, &out, &problems)
-	}
-	if !strings.Contains(out.String(), "violations    0") {
-		t.Error(out.String())
+	for engine, kills := range map[string]string{"bolt": "3", "etcd": "2"} {
+		t.Run(engine, func(t *testing.T) {
+			if _, err := etcdtest.Binary(); engine == "etcd" && err != nil && os.Getenv("CI") == "" {
+				t.Skip(err)
+			}
+			var out, problems bytes.Buffer
+			if status := run(t.Context(), []string{"-engine", engine, "-kills", kills, "-folder", t.TempDir()}, &out, &problems); status != 0 {
+				t.Fatalf("status %d\n%s%s", status, &out, &problems)
+			}
+			if !strings.Contains(out.String(), "violations    0") {
+				t.Error(out.String())
+			}
+		})
 	}
 }
 
@@ -93,7 +102,7 @@ func (s *scene) send(ctx context.Context, req proto.Message) *Call {
 
 func (s *scene) check() string {
 	s.t.Helper()
-	img, err := ReadImage(s.t.Context(), s.path, "fund")
+	img, err := ReadImage(s.t.Context(), s.path, fundLoad.schema())
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -194,7 +203,7 @@ func TestCheckerFinds(t *testing.T) {
 					return tx.Delete(key)
 				})
 			},
-			want: "is in the journal and not in the table",
+			want: `replay: "row/Transfer/`,
 		},
 		"half a write: an account without the last step": {
 			do: func(s *scene) {
@@ -228,7 +237,7 @@ func TestCheckerFinds(t *testing.T) {
 					return tx.Delete(key)
 				})
 			},
-			want: `index entry "Transfer/number/`,
+			want: `replay: "index/Transfer/number/`,
 		},
 		"a journal whose end is cut off": {
 			do: func(s *scene) {
@@ -243,7 +252,7 @@ func TestCheckerFinds(t *testing.T) {
 			do: func(s *scene) {
 				s.damage(func(tx store.Tx) error { return tx.Delete([]byte("journal/change/\x00\x00\x00\x00\x00\x00\x00\x05")) })
 			},
-			want: "revision 6 is where 5 should be",
+			want: "journal revision 5: is missing",
 		},
 		"a commit that is not all that the step does": {
 			do: func(s *scene) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/yizhen/yizhen/pkg/civil"
 	"github.com/yizhen/yizhen/pkg/journal"
+	"github.com/yizhen/yizhen/pkg/store"
 	"github.com/yizhen/yizhen/pkg/uscc"
 	fundv1 "github.com/yizhen/yizhen/proto/yizhen/fund/v1"
 	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
@@ -28,6 +28,7 @@ const (
 
 var fundLoad = load{
 	service: "fund",
+	schema:  func() *store.Schema { return fund.New(nil, nil, nil).Schema() },
 	register: func(db *journal.DB) func(grpc.ServiceRegistrar) {
 		return fund.New(db, nil, weekends{}).Register
 	},
@@ -146,7 +147,8 @@ func (w *worker) trial(ctx context.Context) {
 	answer, outcome, err := invoke(ctx, w.conns[maker], &fundv1.ComputeTrialBalanceRequest{Budget: budget})
 	switch outcome {
 	case Unanswered:
-		w.gone = true
+		w.lost(err)
+	case Away:
 	case Refused:
 		w.history.broken("trial balance: %v", err)
 	default:
@@ -228,16 +230,13 @@ func stepDisbursement(ctx context.Context, w *worker, name string) {
 func checkFund(t *tables) {
 	type sum struct{ debit, credit, transfers int64 }
 	want := map[string]sum{}
-	ids, numbers, of, reversed := map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]bool{}
 	numbered := map[int64]bool{}
 	each(t, func(row *fundv1.Transfer) {
 		var debit, credit int64
-		number := fmt.Sprintf("%019d", row.GetNumber())
 		for _, leg := range row.GetLegs() {
 			s := want[leg.GetAccount()]
 			want[leg.GetAccount()] = sum{s.debit + leg.GetDebitFen(), s.credit + leg.GetCreditFen(), s.transfers + 1}
 			debit, credit = debit+leg.GetDebitFen(), credit+leg.GetCreditFen()
-			of[leg.GetAccount()+"/"+number+"\x00"+row.GetName()] = true
 		}
 		if debit != credit {
 			t.report("%s debits %d fen and credits %d", row.GetName(), debit, credit)
@@ -246,21 +245,12 @@ func checkFund(t *tables) {
 			t.report("%s has number %d, and so has another", row.GetName(), row.GetNumber())
 		}
 		numbered[row.GetNumber()] = true
-		numbers[number+"\x00"+row.GetName()] = true
-		ids[row.GetName()[strings.LastIndexByte(row.GetName(), '/')+1:]+"\x00"+row.GetName()] = true
-		if r := row.GetReversedTransfer(); r != "" {
-			reversed[r+"\x00"+row.GetName()] = true
-		}
 	})
 	for n := range int64(len(numbered)) {
 		if !numbered[n+1] {
 			t.report("there are %d transfers, and none of number %d", len(numbered), n+1)
 		}
 	}
-	t.expectEntries("Transfer", "id", ids)
-	t.expectEntries("Transfer", "number", numbers)
-	t.expectEntries("Transfer", "account", of)
-	t.expectEntries("Transfer", "reversed", reversed)
 	var debit, credit int64
 	each(t, func(a *fundv1.Account) {
 		got := sum{a.GetDebitFen(), a.GetCreditFen(), a.GetTransferCount()}

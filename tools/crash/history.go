@@ -52,11 +52,13 @@ type Attempt struct {
 // Outcome is what a client knows of a call.
 type Outcome int
 
-// The outcomes: done for certain, not done for certain, or nobody knows.
+// The outcomes: done for certain, not done for certain, nobody knows; or the store was away, and this sending has done
+// nothing, which says nothing of those before.
 const (
 	Acknowledged Outcome = iota + 1
 	Refused
 	Unanswered
+	Away
 )
 
 // Read is a version of a resource that somebody was shown.
@@ -75,9 +77,15 @@ func (c *Call) acknowledged() *Attempt {
 	return nil
 }
 
-// unanswered tells whether the last word on a call is missing.
-func (c *Call) unanswered() bool {
-	return c.Attempts[len(c.Attempts)-1].Outcome == Unanswered
+// last returns the last word on a call: Away if there is none.
+func (c *Call) last() (last Attempt) {
+	last.Outcome = Away
+	for _, a := range c.Attempts {
+		if a.Outcome != Away {
+			last = a
+		}
+	}
+	return last
 }
 
 func (c *Call) String() string {
@@ -119,14 +127,17 @@ func invoke(ctx context.Context, conn *grpc.ClientConn, req proto.Message) (prot
 	return answer, Acknowledged, nil
 }
 
-// outcomeOf tells a refusal, which comes with a reason, from silence.
+// outcomeOf tells a refusal, which comes with a reason, from silence and from a store that is away.
 func outcomeOf(err error) Outcome {
 	switch status.Code(err) {
 	case codes.DeadlineExceeded, codes.Canceled, codes.Internal, codes.Unknown:
 		return Unanswered
-	case codes.Unavailable:
-		if fault.ReasonOf(err) == "" {
+	case codes.Unavailable, codes.ResourceExhausted:
+		switch {
+		case fault.ReasonOf(err) == "", fault.Is(err, typev1.Reason_REASON_OUTCOME_UNKNOWN):
 			return Unanswered
+		case fault.Is(err, typev1.Reason_REASON_STORE_UNAVAILABLE), fault.Is(err, typev1.Reason_REASON_STORE_BUSY):
+			return Away
 		}
 	}
 	return Refused
@@ -168,7 +179,7 @@ func (h *History) open() (open []*Call) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, c := range h.calls {
-		if c.unanswered() {
+		if c.last().Outcome == Unanswered {
 			open = append(open, c)
 		}
 	}

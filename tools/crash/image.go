@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +14,7 @@ import (
 
 	"github.com/yizhen/yizhen/pkg/clock"
 	"github.com/yizhen/yizhen/pkg/journal"
+	"github.com/yizhen/yizhen/pkg/replay"
 	"github.com/yizhen/yizhen/pkg/store"
 	"github.com/yizhen/yizhen/pkg/store/bolt"
 	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
@@ -25,46 +24,46 @@ import (
 type Image struct {
 	Head    *journalv1.Head
 	Changes []*journalv1.Change
-	// Latest is the revision of the last change of each resource, which stands in its row.
-	Latest map[string]int64
 	// Rows are the tables: `Town/towns/140525-casting`.
 	Rows map[string][]byte
-	// Entries are the keys of the indexes: `Designation/batch/batches/2022-1` 0 `towns/…`.
-	Entries map[string]bool
 	// Receipts are the answers kept for repeated requests, by actor 0 request id.
 	Receipts map[string][]byte
-	// Problems are what the engine and the journal find wrong themselves.
+	// Problems are what the engine, the journal and the replay find wrong themselves.
 	Problems []string
 }
 
-// ReadImage reads the store file of a service that does not run. It works on a copy: what the service opens next is what
-// the kill left, not what a look at it made.
-func ReadImage(ctx context.Context, file, service string) (*Image, error) {
-	folder, err := os.MkdirTemp(filepath.Dir(file), "image-")
+// ReadImage reads a copy of a service's store: the pages by bbolt, the journal by itself, the tables by replaying it, and
+// then all of it for the checker.
+func ReadImage(ctx context.Context, file string, schema *store.Schema) (img *Image, err error) {
+	pages, err := checkPages(file)
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(folder) //nolint:errcheck // a copy that stays behind does no harm
-	at := filepath.Join(folder, filepath.Base(file))
-	if err := copyFile(at, file); err != nil {
-		return nil, err
-	}
-	problems, err := checkPages(at)
+	s, err := bolt.Open(file)
 	if err != nil {
 		return nil, err
 	}
-	s, err := bolt.Open(at)
+	db := journal.Open(s, schema.Service(), clock.System{})
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if img, err = imageOf(ctx, db); err != nil {
+		return nil, err
+	}
+	replayed, err := replayed(ctx, db, schema, file+".replayed")
+	img.Problems = slices.Concat(pages, img.Problems, replayed)
+	return img, err
+}
+
+// replayed says where the tables are not what the journal makes of them.
+func replayed(ctx context.Context, db *journal.DB, schema *store.Schema, scratch string) (problems []string, err error) {
+	s, err := bolt.Open(scratch)
 	if err != nil {
 		return nil, err
 	}
-	db := journal.Open(s, service, clock.System{})
-	defer db.Close() //nolint:errcheck // a copy
-	img, err := imageOf(ctx, db)
-	if err != nil {
-		return nil, err
+	defer func() { err = errors.Join(err, s.Close(), os.Remove(scratch)) }()
+	if _, different := replay.Check(ctx, db, schema, s, nil); different != nil {
+		problems = append(problems, "replay: "+different.Error())
 	}
-	img.Problems = append(problems, img.Problems...)
-	return img, nil
+	return problems, nil
 }
 
 // checkPages lets bbolt look for pages that are lost, doubled or out of order.
@@ -84,7 +83,7 @@ func checkPages(file string) (problems []string, err error) {
 
 // imageOf reads a store through its journal, and has the journal verify itself.
 func imageOf(ctx context.Context, db *journal.DB) (*Image, error) {
-	img := &Image{Latest: map[string]int64{}, Rows: map[string][]byte{}, Entries: map[string]bool{}, Receipts: map[string][]byte{}}
+	img := &Image{Rows: map[string][]byte{}, Receipts: map[string][]byte{}}
 	var err error
 	if img.Head, err = db.Head(ctx); err != nil {
 		return nil, err
@@ -104,46 +103,23 @@ func imageOf(ctx context.Context, db *journal.DB) (*Image, error) {
 	return img, err
 }
 
-// revisionBytes begin a row: the revision of its last change.
-const revisionBytes = 8
-
-// take sorts one key into the image. Keys that it does not know are none of its business.
+// take sorts one key into the image. What the replay compares, such as the indexes, it leaves to that.
 func (img *Image) take(key string, value []byte) {
 	switch table, rest, _ := strings.Cut(key, "/"); table {
 	case "row":
-		if len(value) < revisionBytes {
-			img.Problems = append(img.Problems, fmt.Sprintf("row %s has %d bytes", rest, len(value)))
-			return
-		}
-		_, name, _ := strings.Cut(rest, "/")
-		img.Latest[name] = int64(binary.BigEndian.Uint64(value))
-		img.Rows[rest] = value[revisionBytes:]
-	case "index":
-		img.Entries[rest] = true
+		_, img.Rows[rest] = store.SplitRow(value)
 	case "receipt":
 		img.Receipts[rest] = value
 	case "journal":
-		if kind, rest, _ := strings.Cut(rest, "/"); kind == "change" {
-			c := &journalv1.Change{}
-			if err := proto.Unmarshal(value, c); err != nil {
-				img.Problems = append(img.Problems, fmt.Sprintf("journal key %x: %v", rest, err))
-				return
-			}
-			img.Changes = append(img.Changes, c)
+		kind, rest, _ := strings.Cut(rest, "/")
+		if kind != "change" {
+			return
 		}
+		c := &journalv1.Change{}
+		if err := proto.Unmarshal(value, c); err != nil {
+			img.Problems = append(img.Problems, fmt.Sprintf("journal key %x: %v", rest, err))
+			return
+		}
+		img.Changes = append(img.Changes, c)
 	}
-}
-
-func copyFile(to, from string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close() //nolint:errcheck // it was only read
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
 }

@@ -60,7 +60,9 @@ func do[A proto.Message](ctx context.Context, w *worker, actor string, req proto
 	twin.Wait()
 	switch outcome {
 	case Unanswered:
-		w.gone = true
+		w.lost(err)
+		return none
+	case Away:
 		return none
 	case Refused:
 		if code := status.Code(err); code == codes.InvalidArgument || code == codes.PermissionDenied || code == codes.Unauthenticated {
@@ -80,6 +82,9 @@ func do[A proto.Message](ctx context.Context, w *worker, actor string, req proto
 	return got.(A)
 }
 
+// lost notes that there was no answer. A service that says so itself is still there.
+func (w *worker) lost(err error) { w.gone = w.gone || fault.ReasonOf(err) == "" }
+
 // reuse sends another request under an id that was used, which must be refused.
 func (w *worker) reuse(ctx context.Context, actor string, req proto.Message) {
 	other := proto.Clone(req)
@@ -89,7 +94,7 @@ func (w *worker) reuse(ctx context.Context, actor string, req proto.Message) {
 	}
 	other.ProtoReflect().Set(f, protoreflect.ValueOfString("under an id that was used"))
 	_, outcome, err := invoke(ctx, w.conns[actor], other)
-	if outcome != Unanswered && !fault.Is(err, typev1.Reason_REASON_REQUEST_ID_REUSED) {
+	if outcome != Unanswered && outcome != Away && !fault.Is(err, typev1.Reason_REASON_REQUEST_ID_REUSED) {
 		w.history.broken("%s: another request under the id %s was answered with %v", actor, requestID(req), err)
 	}
 }
@@ -100,7 +105,8 @@ func get[A proto.Message](ctx context.Context, w *worker, req proto.Message, _ A
 	answer, outcome, err := invoke(ctx, w.conns[maker], req)
 	switch {
 	case outcome == Unanswered:
-		w.gone = true
+		w.lost(err)
+	case outcome == Away:
 	case outcome == Acknowledged:
 		row = answer.(A)
 		w.history.saw(targetOf(row), etag(row), sent)

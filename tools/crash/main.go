@@ -29,9 +29,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.IntVar(&o.kills, "kills", 20, "how often to kill")
 	flags.Uint64Var(&o.seed, "seed", 0, "repeat the decisions of a run; 0 takes a new seed")
 	flags.StringVar(&o.binary, "bin", "", "the yizhen program; it is built if this is empty")
+	flags.StringVar(&o.engine, "engine", "bolt", "what the stores are on: bolt, or etcd, where two processes share one and members are killed too")
 	points := flags.String("failpoints", "", "fail points that the program was built with, with commas between: every second kill is at one")
 	flags.StringVar(&o.folder, "folder", "", "where the stores are; one that is thrown away, if this is empty")
 	if err := flags.Parse(args); err != nil {
+		return 2
+	}
+	if o.engine != "bolt" && o.engine != "etcd" {
+		fmt.Fprintf(stderr, "crash: there is no engine %q\n", o.engine)
 		return 2
 	}
 	if *points != "" {
@@ -50,7 +55,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "crash:", err)
 		return 2
 	case len(r.violations) > 0:
-		fmt.Fprintf(stderr, "crash: %d promises broken; the store is in %s; once more: make crash KILLS=%d SEED=%d\n", len(r.violations), o.folder, o.kills, o.seed)
+		fmt.Fprintf(stderr, "crash: %d promises broken; the store is in %s; once more: make crash ENGINE=%s KILLS=%d SEED=%d\n", len(r.violations), o.folder, o.engine, o.kills, o.seed)
 		return 1
 	}
 	return 0

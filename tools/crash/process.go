@@ -30,13 +30,13 @@ var answers = regexp.MustCompile(`answers gRPC on (\S+)$`)
 const startTimeout = 20 * time.Second
 
 // start runs a service on a store. With failPoints it is a binary that has them.
-func start(ctx context.Context, binary, service, folder string, failPoints bool) (*process, error) {
+func start(ctx context.Context, binary, service, folder, location string, failPoints bool) (*process, error) {
 	stderr, err := os.OpenFile(filepath.Join(folder, "stderr"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	p := &process{stderr: stderr, drained: make(chan struct{})}
-	p.cmd = exec.CommandContext(ctx, binary, service, "--listen", "127.0.0.1:0", "--store", "bolt://"+folder,
+	p.cmd = exec.CommandContext(ctx, binary, service, "--listen", "127.0.0.1:0", "--store", location,
 		"--credentials", filepath.Join(folder, "credentials.yaml"), "--log-level", "error")
 	p.cmd.Stderr = stderr
 	if failPoints {

@@ -30,7 +30,7 @@ func describe(document *object, method string, operation, responses *object) *ob
 	described := newObject()
 	success, _ := at(responses, "200")
 	schema, _ := at(success, "content", "application/json", "schema")
-	describeStream(success, schema)
+	describeStream(document, success, schema)
 	described.set("200", success)
 
 	versioned := hasProperty(document, schema, "etag")
@@ -79,10 +79,20 @@ func describePatch(document, operation *object) {
 	media.set("schema", part)
 }
 
-// describeStream turns the generator's description of one message of a stream into that of the stream.
-func describeStream(success, schema *object) {
+// describeStream turns the generator's description of one message of a stream into that of the stream. One whose messages have
+// chunks is sent as the file that the chunks make.
+func describeStream(document, success, schema *object) {
 	title, _ := schema.get("title").(string)
 	if !strings.HasPrefix(title, "Stream result of ") {
+		return
+	}
+	if result, ok := at(schema, "properties", "result"); ok && hasProperty(document, result, "chunk") {
+		media := newObject()
+		media.set("schema", newObject())
+		content := newObject()
+		content.set("application/octet-stream", media)
+		success.set("description", "The file.")
+		success.set("content", content)
 		return
 	}
 	schema.set("description", "One line of the stream: a message, or as the last line the problem that ended it.")

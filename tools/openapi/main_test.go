@@ -110,6 +110,15 @@ func TestRun(t *testing.T) {
 				"default": {"$ref": "#/components/responses/Problem"}}}}}}`,
 		},
 		{
+			name: "a stream of chunks is a file",
+			in: `{"paths": {"/v1/stores:backUp": {"get": {"responses": {"200": {"description": "One message.", "content": {"application/json": {"schema": {
+				"title": "Stream result of File", "properties": {"result": {"$ref": "#/components/schemas/File"}}}}}}}}}},
+				"components": {"schemas": {"File": {"properties": {"chunk": {}}}}}}`,
+			want: `{"paths": {"/v1/stores:backUp": {"get": {"responses": {"200": {"description": "The file.", "content": {"application/octet-stream": {"schema": {}}}},
+				"default": {"$ref": "#/components/responses/Problem"}}}}},
+				"components": {"schemas": {"File": {"properties": {"chunk": {}}}}}}`,
+		},
+		{
 			name: "scalars stay as they are",
 			in:   `{"x": [1.50, 9007199254740993, "<a> & 镇", null, true, {}, []], "paths": {"/": {}}}`,
 			want: `{"x": [1.50, 9007199254740993, "<a> & 镇", null, true, {}, []], "paths": {"/": {}}}`,

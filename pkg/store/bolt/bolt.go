@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -32,30 +33,12 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
-// Open opens the file, and creates it if it is not there. Only one process can have it open.
-func Open(path string) (*Store, error) {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
-		Timeout:         lockTimeout,
-		FreelistType:    bbolt.FreelistMapType,
-		InitialMmapSize: mapped,
-	})
-	if errors.Is(err, berrors.ErrTimeout) {
-		return nil, fmt.Errorf("open store %s: another process has it open", path)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open store %s: %w", path, err)
-	}
-	if err := db.Update(createBuckets); err != nil {
-		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, err), db.Close())
-	}
-	return &Store{db: db, commits: newCommitter(db)}, nil
-}
-
 // View implements store.Store.
 func (s *Store) View(ctx context.Context, fn func(store.Reader) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	defer faultsPanic()()
 	return translate(s.db.View(func(btx *bbolt.Tx) error {
 		return fn(reader{&buckets{tx: btx}})
 	}))
@@ -69,6 +52,9 @@ func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
 // Close implements store.Store.
 func (s *Store) Close() error {
 	s.commits.stop()
+	if s.commits.stuck {
+		return s.commits.broken // it will not let go of the file before the process ends
+	}
 	return s.db.Close()
 }
 
@@ -76,18 +62,25 @@ func translate(err error) error {
 	switch {
 	case errors.Is(err, berrors.ErrDatabaseNotOpen):
 		return store.ErrClosed
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+	case is(err, syscall.ENOSPC), is(err, syscall.EDQUOT), is(err, syscall.EFBIG):
 		return fmt.Errorf("%w: %w", store.ErrFull, err)
 	}
 	return err
+}
+
+// is tells what an error of the system is, also where bbolt has only put its words into one of its own, as it does when the file
+// cannot grow.
+func is(err error, number syscall.Errno) bool {
+	return errors.Is(err, number) || err != nil && strings.HasPrefix(err.Error(), "file ") && strings.HasSuffix(err.Error(), number.Error())
 }
 
 // reader reads one transaction of bbolt.
 type reader struct{ in *buckets }
 
 // Get implements store.Reader.
-func (r reader) Get(key []byte) ([]byte, error) {
-	v := r.in.of(partOf(key)).Get(key)
+func (r reader) Get(key []byte) (v []byte, err error) {
+	defer r.in.caught(&err)
+	v = r.in.of(partOf(key)).Get(key)
 	if v == nil {
 		return nil, store.ErrNotFound
 	}
@@ -104,10 +97,13 @@ func (r reader) Scan(from, to []byte, order store.Order) iter.Seq2[store.Entry, 
 
 func (r reader) ascend(from, to []byte) iter.Seq2[store.Entry, error] {
 	return func(yield func(store.Entry, error) bool) {
+		y := &yielding{to: yield}
+		defer y.caught(r.in)
+		defer faultsPanic()()
 		for _, s := range spans(from, to) {
 			c := r.in.of(s.part).Cursor()
 			for k, v := c.Seek(s.from); k != nil && before(k, s.to); k, v = c.Next() {
-				if !yield(store.Entry{Key: k, Value: v}, nil) {
+				if !y.yield(k, v) {
 					return
 				}
 			}
@@ -117,11 +113,14 @@ func (r reader) ascend(from, to []byte) iter.Seq2[store.Entry, error] {
 
 func (r reader) descend(from, to []byte) iter.Seq2[store.Entry, error] {
 	return func(yield func(store.Entry, error) bool) {
+		y := &yielding{to: yield}
+		defer y.caught(r.in)
+		defer faultsPanic()()
 		for _, s := range slices.Backward(spans(from, to)) {
 			c := r.in.of(s.part).Cursor()
 			k, v := seekBefore(c, s.to)
 			for ; k != nil && bytes.Compare(k, s.from) >= 0; k, v = c.Prev() {
-				if !yield(store.Entry{Key: k, Value: v}, nil) {
+				if !y.yield(k, v) {
 					return
 				}
 			}

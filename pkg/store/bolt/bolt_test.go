@@ -10,8 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"go.etcd.io/bbolt"
-
 	"github.com/yizhen/yizhen/pkg/store"
 	"github.com/yizhen/yizhen/pkg/store/bolt"
 	"github.com/yizhen/yizhen/pkg/store/storetest"
@@ -68,27 +66,6 @@ func TestOnlyOneHasTheFileOpen(t *testing.T) {
 	}
 	if err := open(t, path).Close(); err != nil {
 		t.Errorf("opened after the first one closed it: %v", err)
-	}
-}
-
-func TestOpenRefusesAStoreInOneBucket(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "test.db")
-	db, err := bbolt.Open(path, 0o600, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = db.Update(func(tx *bbolt.Tx) error {
-		_, err := tx.CreateBucket([]byte("yizhen"))
-		return err
-	})
-	if err := errors.Join(err, db.Close()); err != nil {
-		t.Fatal(err)
-	}
-	if s, err := bolt.Open(path); err == nil {
-		s.Close()
-		t.Error("it was opened")
-	} else if !strings.Contains(err.Error(), "earlier layout") || !strings.Contains(err.Error(), path) {
-		t.Errorf("%v, want an error that names the file and says why", err)
 	}
 }
 

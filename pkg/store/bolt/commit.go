@@ -25,6 +25,11 @@ type committer struct {
 	db      *bbolt.DB
 	queue   *queue.Queue
 	stopped chan struct{}
+
+	// broken is why nothing is written any more; stuck says that bbolt did not even get out of the transaction in which it came upon
+	// that.
+	broken error
+	stuck  bool
 }
 
 func newCommitter(db *bbolt.DB) *committer {
@@ -41,6 +46,7 @@ func (c *committer) stop() {
 
 func (c *committer) run() {
 	defer close(c.stopped)
+	defer faultsPanic()()
 	for first := c.queue.Next(); first != nil; first = c.queue.Next() {
 		c.commit(first)
 	}
@@ -48,27 +54,56 @@ func (c *committer) run() {
 
 // commit carries out one update and those that wait behind it, up to the bounds of a batch.
 func (c *committer) commit(first *queue.Update) {
+	if c.broken != nil {
+		first.Finish(c.broken)
+		return
+	}
 	tx, err := c.db.Begin(true)
 	if err != nil {
 		first.Finish(err)
 		return
 	}
 	b := &batch{in: &buckets{tx: tx}}
-	for u := first; u != nil; u = c.next(b) {
-		b.run(u)
+	for u := first; u != nil && c.broken == nil; u = c.next(b) {
+		if writes := b.run(u); writes != nil {
+			_ = c.guard(tx, func() error { return b.write(writes) }) // it is in c.broken
+		}
 	}
 	// The crash tests stop here: everything is in memory, nothing is written.
 	// gofail: var beforeWrite struct{}
-	if b.size == 0 {
+	switch {
+	case c.broken != nil:
+		err = c.broken
+	case b.size == 0:
 		err = tx.Rollback() // nothing was written
-	} else {
-		err = tx.Commit()
+	default:
+		err = c.guard(tx, tx.Commit)
 	}
 	// And here: it is on disk, and no caller knows.
 	// gofail: var afterSync struct{}
 	for _, d := range b.done {
 		d.update.Finish(cmp.Or(err, d.err))
 	}
+}
+
+// guard lets bbolt write. When it panics at a page that is not what it should be, nothing is written from then on: what it has in
+// memory may be wrong by now, and a store that is damaged does not get better by being written to.
+func (c *committer) guard(tx *bbolt.Tx, write func() error) (err error) {
+	path := c.db.Path()
+	defer func() {
+		if found := recover(); found != nil {
+			err = damaged(path, found)
+			c.broken, c.stuck = err, !rollback(tx)
+		}
+	}()
+	return write()
+}
+
+// rollback tells whether bbolt gets out of a transaction in which it has panicked.
+func rollback(tx *bbolt.Tx) (out bool) {
+	defer func() { out = recover() == nil }()
+	_ = tx.Rollback()
+	return true
 }
 
 // next takes another update into the batch if one waits and there is room.
@@ -92,24 +127,30 @@ type outcome struct {
 	err    error
 }
 
-// run carries one update out within the batch. All wait for the commit, also those that failed or wrote nothing: what they
+// run runs one update, and returns what is to be written of it, if anything. All wait for the commit, also those that failed or wrote nothing: what they
 // have seen of others is not on disk yet, and a refusal must not rest on what never came to be.
-func (b *batch) run(u *queue.Update) {
+func (b *batch) run(u *queue.Update) *store.Overlay {
 	overlay := store.NewOverlay(reader{b.in})
 	err, ok := u.Run(overlay)
 	b.done = append(b.done, outcome{u, err})
 	if !ok {
-		return
+		return nil
 	}
-	for w := range overlay.Writes() {
-		if err := b.write(w); err != nil {
+	return overlay
+}
+
+// write writes what an update has written.
+func (b *batch) write(o *store.Overlay) error {
+	for w := range o.Writes() {
+		if err := b.writeOne(w); err != nil {
 			panic(err) // bbolt refuses only keys and values beyond its bounds, which are far beyond the overlay's
 		}
 	}
-	b.size += overlay.Size()
+	b.size += o.Size()
+	return nil
 }
 
-func (b *batch) write(w store.Write) error {
+func (b *batch) writeOne(w store.Write) error {
 	in := b.in.of(partOf(w.Key))
 	if w.Deleted {
 		return in.Delete(w.Key)

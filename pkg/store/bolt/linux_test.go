@@ -17,30 +17,36 @@ import (
 	"github.com/yizhen/yizhen/pkg/store/bolt"
 )
 
-func TestOpenInAFolderThatMayNotBeWritten(t *testing.T) {
+func TestOpenWhatMayNotBeWritten(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.Chmod(dir, 0o500); err != nil {
-		t.Fatal(err)
+	file := filepath.Join(dir, "there.db")
+	filled(t, file)
+	for _, err := range []error{os.Chmod(file, 0o400), os.Chmod(dir, 0o500)} {
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
-	refused := make(chan error)
-	go func() {
-		// Root may write anywhere; on a thread of its own it gives that up. The thread ends with the goroutine.
-		runtime.LockOSThread()
-		if os.Geteuid() == 0 {
-			if err := syscall.Setfsuid(65534); err != nil {
-				refused <- nil
-				return
+	for what, path := range map[string]string{"a folder": filepath.Join(dir, "test.db"), "a file": file} {
+		refused := make(chan error)
+		go func() {
+			// Root may write anywhere; on a thread of its own it gives that up. The thread ends with the goroutine.
+			runtime.LockOSThread()
+			if os.Geteuid() == 0 {
+				if err := syscall.Setfsuid(65534); err != nil {
+					refused <- nil
+					return
+				}
 			}
+			s, err := bolt.Open(path)
+			if err == nil {
+				s.Close()
+			}
+			refused <- err
+		}()
+		err := <-refused
+		if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "chmod") {
+			t.Errorf("%s that may not be written: %v, want that it is not permitted, where, and what to do", what, err)
 		}
-		s, err := bolt.Open(filepath.Join(dir, "test.db"))
-		if err == nil {
-			s.Close()
-		}
-		refused <- err
-	}()
-	err := <-refused
-	if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), dir) {
-		t.Errorf("opened: %v, want that it is not permitted, and where", err)
 	}
 }
 

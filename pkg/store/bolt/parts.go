@@ -2,7 +2,6 @@ package bolt
 
 import (
 	"bytes"
-	"errors"
 
 	"go.etcd.io/bbolt"
 
@@ -34,17 +33,65 @@ func partOf(key []byte) int {
 	return rest
 }
 
-// errLayout: the keys of parts are in the one bucket that there once was, where nobody would find them.
-var errLayout = errors.New("it is of an earlier layout, which this program does not read")
+// movedAtOnce is how many keys one transaction moves into parts.
+const movedAtOnce = 10_000
 
-// createBuckets makes the buckets of a new store.
-func createBuckets(tx *bbolt.Tx) error {
-	if tx.Bucket(bucket) != nil && tx.Bucket(parts[0]) == nil {
-		return errLayout
-	}
-	for _, name := range append([][]byte{bucket}, parts...) {
-		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+// arrange makes the buckets of a new store. In an older one all keys are in one bucket, and those of parts are moved into theirs.
+// If it is interrupted, what is left to be moved is found the next time. A store that is as it should be is not written to.
+func arrange(db *bbolt.DB) error {
+	for {
+		arranged := false
+		err := db.View(func(tx *bbolt.Tx) error {
+			arranged = isArranged(tx)
+			return nil
+		})
+		if arranged || err != nil {
 			return err
+		}
+		if err := db.Update(arrangeSome); err != nil {
+			return err
+		}
+	}
+}
+
+func isArranged(tx *bbolt.Tx) bool {
+	all := tx.Bucket(bucket)
+	if all == nil {
+		return false
+	}
+	for _, prefix := range parts {
+		if k, _ := all.Cursor().Seek(prefix); tx.Bucket(prefix) == nil || bytes.HasPrefix(k, prefix) {
+			return false
+		}
+	}
+	return true
+}
+
+func arrangeSome(tx *bbolt.Tx) error {
+	all, err := tx.CreateBucketIfNotExists(bucket)
+	if err != nil {
+		return err
+	}
+	left := movedAtOnce
+	for _, prefix := range parts {
+		part, err := tx.CreateBucketIfNotExists(prefix)
+		if err != nil {
+			return err
+		}
+		part.FillPercent = fullPages
+		c := all.Cursor()
+		var moved [][]byte
+		for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix) && left > 0; k, v = c.Next() {
+			if err := part.Put(k, v); err != nil {
+				return err
+			}
+			moved = append(moved, bytes.Clone(k))
+			left--
+		}
+		for _, k := range moved {
+			if err := all.Delete(k); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -52,3 +52,46 @@ func BenchmarkCommit(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkLast looks for the last key of a range of 20,000 that grows, as who numbers things does.
+func BenchmarkLast(b *testing.B) {
+	c := etcdtest.Start(b, 1, "--max-txn-ops", "4096")
+	s := open(b, c, "bench?max-txn-ops=4096")
+	defer s.Close()
+	const rows, some = 20_000, 1000
+	n := 0
+	add := func(more int) {
+		err := s.Update(b.Context(), func(tx store.Tx) error {
+			for i := range more {
+				if err := tx.Put(fmt.Appendf(nil, "key/%019d", n+i), make([]byte, 200)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		n += more
+	}
+	for range rows / some {
+		add(some)
+	}
+	for b.Loop() {
+		err := s.View(b.Context(), func(r store.Reader) error {
+			for e, err := range r.Scan([]byte("key/"), []byte("key0"), store.Descending) {
+				if want := fmt.Sprintf("key/%019d", n-1); err != nil || string(e.Key) != want {
+					return fmt.Errorf("the last is %s, want %s: %w", e.Key, want, err)
+				}
+				break
+			}
+			return nil
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		add(1)
+		b.StartTimer()
+	}
+}

@@ -2,15 +2,18 @@ package etcd
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -58,6 +61,7 @@ func dial(ctx context.Context, o Options) (*cluster, error) {
 			MaxCallSendMsgSize: o.MaxRequestBytes + 1<<20,
 			// One more than once, for a token of etcd's authentication that has run out.
 			MaxUnaryRetries: 2,
+			DialOptions:     []grpc.DialOption{grpc.WithChainUnaryInterceptor(atOnce)},
 		})
 		if err == nil {
 			c.client = client
@@ -71,6 +75,55 @@ func dial(ctx context.Context, o Options) (*cluster, error) {
 			return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 		}
 	}
+}
+
+// atOnce has a call of a member that cannot be connected to fail at once, where etcd's client would have it wait for as long
+// as it may: there are other members.
+func atOnce(ctx context.Context, method string, req, answer any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	return invoke(ctx, method, req, answer, conn, append(opts[:len(opts):len(opts)], grpc.WaitForReady(false))...)
+}
+
+// unreachable says why no member could be spoken to. The client says no more than that it has waited for too long, also where
+// a certificate is not accepted.
+func (o Options) unreachable(ctx context.Context, err error) error {
+	if !errors.Is(err, store.ErrUnavailable) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	defer cancel()
+	var problems []error
+	for _, address := range o.Endpoints {
+		if err := o.knock(ctx, address); err != nil {
+			problems = append(problems, fmt.Errorf("member %s: %w", address, err))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// knock connects to a member and hears its first words: with TLS it is only then that it refuses a certificate.
+func (o Options) knock(ctx context.Context, address string) error {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	defer conn.Close() //nolint:errcheck // nothing was said
+	if o.TLS == nil {
+		return nil
+	}
+	config := o.TLS.Clone()
+	config.ServerName, _, _ = net.SplitHostPort(address)
+	config.NextProtos = []string{"h2"}
+	secure := tls.Client(conn, config)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return err
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		if err := conn.SetReadDeadline(deadline); err != nil {
+			return err
+		}
+	}
+	_, err = secure.Read(make([]byte, 1))
+	return err
 }
 
 func (c *cluster) close() error {
@@ -212,7 +265,7 @@ func translate(err error) error {
 	case is(err, rpctypes.ErrGRPCNoSpace):
 		return fmt.Errorf("%w: %w", store.ErrFull, err)
 	case is(err, rpctypes.ErrGRPCRequestTooLarge), is(err, rpctypes.ErrGRPCTooManyOps):
-		return fmt.Errorf("%w: the cluster takes less than max-txn-ops or max-request-bytes say: %w", store.ErrTooLarge, err)
+		return fmt.Errorf("%w: the members take less than max-txn-ops or max-request-bytes in the store's URL say: %w", store.ErrTooLarge, err)
 	case is(err, rpctypes.ErrGRPCAuthFailed), is(err, rpctypes.ErrGRPCPermissionDenied):
 		return fmt.Errorf("etcd refuses the user: %w", err)
 	}

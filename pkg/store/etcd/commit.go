@@ -186,7 +186,8 @@ func (b *batch) run(u *queue.Update, l limits) bool {
 	if ops+1 > l.ops || size > l.bytes { // one more for the guard
 		if own+1 > l.ops || ownSize > l.bytes {
 			b.done = append(b.done, outcome{update: u, err: fmt.Errorf(
-				"%w: the transaction writes %d keys and about %d bytes; the cluster takes %d and %d (max-txn-ops, max-request-bytes)",
+				"%w: the transaction writes %d keys and about %d bytes, and the cluster is said to take %d and %d: "+
+					"start its members with a higher --max-txn-ops or --max-request-bytes, and then say so in the store's URL",
 				store.ErrTooLarge, own, ownSize, l.ops-1, l.bytes)})
 			return true
 		}
@@ -274,10 +275,12 @@ func (s *Store) send(b *batch) error {
 	doubt := false // whether a send before may have been carried out
 	for pause := firstPause; ; pause = longer(pause) {
 		var res *clientv3.TxnResponse
+		// gofail: var beforeSend struct{}
 		err := s.cluster.call(ctx, func(ctx context.Context) (err error) {
 			res, err = s.cluster.once(ctx, op)
 			return err
 		})
+		// gofail: var afterAnswer struct{}
 		switch {
 		case err == nil && res.Succeeded:
 			s.cache.follow(point{guard: res.Header.Revision, version: at.version + 1, created: at.created, revision: res.Header.Revision}, b.writes)

@@ -49,6 +49,7 @@ type Store struct {
 	limits  limits
 	queue   *queue.Queue
 	cache   cache
+	tops    tops
 
 	// replica begins the identifiers of all commits that are made through this Store, and count ends them.
 	replica [8]byte
@@ -105,7 +106,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	c, err := dial(ctx, o)
 	if err != nil {
-		return nil, fmt.Errorf("open store %s: %w", o, err)
+		return nil, fmt.Errorf("open store %s: %w", o, errors.Join(err, o.unreachable(ctx, err)))
 	}
 	s := &Store{
 		cluster: c, keys: keysBelow(o.Prefix), limits: limits{ops: o.MaxTxnOps, bytes: o.MaxRequestBytes}, queue: queue.New(patience),
@@ -115,7 +116,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, errors.Join(err, c.close())
 	}
 	if err := s.identify(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open store %s: %w", o, err), c.close())
+		return nil, errors.Join(fmt.Errorf("open store %s: %w", o, errors.Join(err, o.unreachable(ctx, err))), c.close())
 	}
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.turn.reset()

@@ -117,8 +117,12 @@ func TestTransactionBeyondTheClustersLimits(t *testing.T) {
 		{15, 100 << 10, nil},
 		{16, 100 << 10, store.ErrTooLarge},
 	} {
-		if err := write(c.n, c.size); !errors.Is(err, c.want) {
+		err := write(c.n, c.size)
+		if !errors.Is(err, c.want) {
 			t.Errorf("%d keys of %d bytes: %v, want %v", c.n, c.size, err, c.want)
+		}
+		if err != nil && !strings.Contains(err.Error(), "start its members with a higher --max-txn-ops") {
+			t.Errorf("%d keys of %d bytes: %v, which does not say what to do", c.n, c.size, err)
 		}
 	}
 	// Many that fit one by one are cut into as many commits as it takes.
@@ -139,6 +143,28 @@ func TestTransactionBeyondTheClustersLimits(t *testing.T) {
 		})
 	}
 	wait.Wait()
+}
+
+// TestAURLThatPromisesTooMuch says more in the URL than the members take, and then has members that take more.
+func TestAURLThatPromisesTooMuch(t *testing.T) {
+	write := func(c *etcdtest.Cluster) error {
+		s := open(t, c, "promised?max-txn-ops=4096")
+		defer s.Close()
+		return s.Update(t.Context(), func(tx store.Tx) error {
+			for i := range 2000 {
+				if err := tx.Put(fmt.Append(nil, i), nil); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := write(etcdtest.Start(t, 1)); !errors.Is(err, store.ErrTooLarge) || !strings.Contains(err.Error(), "the members take less") {
+		t.Errorf("beyond what the members take: %v, want ErrTooLarge", err)
+	}
+	if err := write(etcdtest.Start(t, 1, "--max-txn-ops", "4096")); err != nil {
+		t.Errorf("with members that take as much: %v", err)
+	}
 }
 
 func TestForeignKeysAreNoticed(t *testing.T) {
@@ -272,7 +298,9 @@ func TestFaults(t *testing.T) {
 				}
 				ended := elapse(ctx, span/8)
 				if i%2 == 0 {
-					m.Start()
+					if err := m.Start(); err != nil {
+						t.Error(err)
+					}
 				} else {
 					m.Resume()
 				}

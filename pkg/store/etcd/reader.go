@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 
+	pb "go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -57,49 +59,123 @@ func (r *reader) Get(key []byte) ([]byte, error) {
 	return value, nil
 }
 
-// Scan implements store.Reader. It reads in pages, all at the one revision. Going down costs etcd a pass over all keys of
-// the range for each page.
+// Scan implements store.Reader. It reads in pages, all at the one revision.
 func (r *reader) Scan(from, to []byte, order store.Order) iter.Seq2[store.Entry, error] {
 	k := r.store.keys
 	start, end := k.data+string(from), k.dataEnd
 	if len(to) > 0 {
 		end = k.data + string(to)
 	}
+	if order == store.Descending {
+		return r.descend(start, end)
+	}
 	return func(yield func(store.Entry, error) bool) {
-		sorted := clientv3.WithSort(clientv3.SortByKey, clientv3.SortAscend)
-		if order == store.Descending {
-			sorted = clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend)
-		}
 		for page := int64(firstPage); start < end; {
-			res, err := r.read(start, clientv3.WithRange(end), clientv3.WithLimit(page), sorted)
+			res, err := r.read(start, clientv3.WithRange(end), clientv3.WithLimit(page))
 			if err != nil {
 				yield(store.Entry{}, err)
 				return
 			}
-			size := 0
-			for _, kv := range res.Kvs {
-				size += len(kv.Key) + len(kv.Value)
-				if !yield(store.Entry{Key: kv.Key[len(k.data):], Value: kv.Value}, nil) {
+			size, more := r.pass(res.Kvs, yield)
+			if !more || !res.More || len(res.Kvs) == 0 {
+				return
+			}
+			start = string(res.Kvs[len(res.Kvs)-1].Key) + "\x00"
+			page = next(page, size)
+		}
+	}
+}
+
+// descend scans down. What etcd sorts it first reads as a whole, values included, page by page anew. Most who scan down
+// want the last key of a range that grows at its end, a number or a time: so it is first looked from where the last key was
+// when it was last looked for, going up, which reads no more than has been added.
+func (r *reader) descend(start, end string) iter.Seq2[store.Entry, error] {
+	bounds := start + "\x00" + end
+	return func(yield func(store.Entry, error) bool) {
+		first := true
+		see := func(kvs []*pb.KeyValue) (size int, more bool) { // from the greatest down
+			if first && len(kvs) > 0 {
+				r.store.tops.set(bounds, string(kvs[0].Key))
+			}
+			first = false
+			return r.pass(kvs, yield)
+		}
+		if top := r.store.tops.get(bounds); top != "" && start < end {
+			res, err := r.read(top, clientv3.WithRange(end), clientv3.WithLimit(firstPage))
+			if err != nil {
+				yield(store.Entry{}, err)
+				return
+			}
+			if !res.More && len(res.Kvs) > 0 {
+				slices.Reverse(res.Kvs)
+				end = top
+				if _, more := see(res.Kvs); !more {
 					return
 				}
 			}
-			if !res.More || len(res.Kvs) == 0 {
+		}
+		for page := int64(firstPage); start < end; {
+			res, err := r.read(start, clientv3.WithRange(end), clientv3.WithLimit(page), clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend))
+			if err != nil {
+				yield(store.Entry{}, err)
 				return
 			}
-			last := string(res.Kvs[len(res.Kvs)-1].Key)
-			if order == store.Descending {
-				end = last
-			} else {
-				start = last + "\x00"
+			size, more := see(res.Kvs)
+			if !more || !res.More || len(res.Kvs) == 0 {
+				return
 			}
-			switch {
-			case size < pageBytes:
-				page = min(2*page, maxPage)
-			case size > 4*pageBytes:
-				page = max(page/2, 1)
-			}
+			end = string(res.Kvs[len(res.Kvs)-1].Key)
+			page = next(page, size)
 		}
 	}
+}
+
+// pass yields what was read and tells how large it is, and whether more is wanted.
+func (r *reader) pass(kvs []*pb.KeyValue, yield func(store.Entry, error) bool) (size int, more bool) {
+	prefix := len(r.store.keys.data)
+	for _, kv := range kvs {
+		size += len(kv.Key) + len(kv.Value)
+		if !yield(store.Entry{Key: kv.Key[prefix:], Value: kv.Value}, nil) {
+			return size, false
+		}
+	}
+	return size, true
+}
+
+// next is how many entries the next page has: more while they are small.
+func next(page int64, size int) int64 {
+	switch {
+	case size < pageBytes:
+		return min(2*page, maxPage)
+	case size > 4*pageBytes:
+		return max(page/2, 1)
+	}
+	return page
+}
+
+// maxTops bounds of how many ranges the end is kept.
+const maxTops = 1000
+
+// tops keeps where ranges ended when somebody last looked. It is a place to begin to look and nothing more: it may be out
+// of date, or of another moment than the reader's.
+type tops struct {
+	mu   sync.Mutex
+	keys map[string]string // by the bounds of the range
+}
+
+func (t *tops) get(bounds string) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.keys[bounds]
+}
+
+func (t *tops) set(bounds, key string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.keys == nil || len(t.keys) >= maxTops {
+		t.keys = map[string]string{}
+	}
+	t.keys[bounds] = key
 }
 
 // read reads at the reader's revision. What any member knows of a revision is final, so it is asked without asking the
