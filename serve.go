@@ -425,9 +425,11 @@ func (c *gatewayCommand) Run(ctx context.Context, log *slog.Logger, w io.Writer)
 	}
 	addresses := map[string]string{
 		"town": c.TownAddr, "project": c.ProjectAddr, "fund": c.FundAddr, "assessment": c.AssessmentAddr,
-		"access": cmp.Or(c.AccessAddr, "127.0.0.1:7105"),
 	}
-	connected, err := connect(addresses, serviceNames(), c.authority, identity{})
+	if c.AccessAddr != "" {
+		addresses["access"] = c.AccessAddr
+	}
+	connected, err := connect(addresses, slices.Sorted(maps.Keys(addresses)), c.authority, identity{})
 	if err != nil {
 		return err
 	}

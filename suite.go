@@ -79,7 +79,7 @@ func services() []service {
 				FundJournal:    journalv1.NewJournalClient(p["fund"]),
 			}).Register
 		}},
-		{name: "access", schema: func() *store.Schema { return access.New(nil).Schema() }, register: func(db *journal.DB, _ peers) func(grpc.ServiceRegistrar) {
+		{name: "access", schema: func() *store.Schema { return access.New(nil).Schema() }, migrations: []migrate.Step{changesByType, revisionsInRows}, register: func(db *journal.DB, _ peers) func(grpc.ServiceRegistrar) {
 			return access.New(db).Register
 		}},
 	}
@@ -350,15 +350,18 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 }
 
 func newGateway(connected peers, logger *slog.Logger, callTimeout time.Duration) (*gateway.Gateway, error) {
-	return gateway.New(gateway.Options{
+	o := gateway.Options{
 		Town:       connected["town"],
 		Project:    connected["project"],
 		Fund:       connected["fund"],
 		Assessment: connected["assessment"],
-		Access:     connected["access"],
 		Logger:     logger.With("service", "gateway"),
 		Timeout:    callTimeout,
-	})
+	}
+	if access := connected["access"]; access != nil {
+		o.Access = access
+	}
+	return gateway.New(o)
 }
 
 // serveHTTP serves until the context ends, then takes no new requests and finishes those under way.

@@ -82,7 +82,7 @@ func (ApiKey_State) EnumDescriptor() ([]byte, []int) {
 // ApiKey lets a system call as its principal. What is kept is its digest. It is let go by its expiry, by rotation, which leaves
 // the old key valid for a while beside the new one, or at once by revocation.
 //
-//	ACTIVE -revoke-> REVOKED
+//	ACTIVE -rotate-> ACTIVE, ACTIVE -revoke-> REVOKED
 type ApiKey struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name, for example `principals/tax/apiKeys/2026`.

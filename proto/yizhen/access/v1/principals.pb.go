@@ -146,10 +146,11 @@ type Principal struct {
 	Title string `protobuf:"bytes,3,opt,name=title,proto3" json:"title,omitempty"`
 	// The department it belongs to, for example `市财政局`.
 	Department string `protobuf:"bytes,4,opt,name=department,proto3" json:"department,omitempty"`
-	// How the identity provider knows the person. No two principals have the same.
+	// How the identity provider knows the person. No two principals have the same. It is recorded; the servers do not accept
+	// its tokens yet.
 	Oidc *OidcIdentity `protobuf:"bytes,5,opt,name=oidc,proto3" json:"oidc,omitempty"`
 	// The URI in the client certificate (subject alternative name) by which the system is known, for example
-	// `spiffe://jincheng/system/tax`. No two principals have the same. `spiffe://…/service/…` belongs to the services of
+	// `spiffe://jincheng/system/tax`. No two principals have the same. It is recorded; the servers do not accept it yet. `spiffe://…/service/…` belongs to the services of
 	// the suite and is refused.
 	CertificateUri string `protobuf:"bytes,6,opt,name=certificate_uri,json=certificateUri,proto3" json:"certificate_uri,omitempty"`
 	// Whether it may call.
