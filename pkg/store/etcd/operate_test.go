@@ -206,7 +206,15 @@ func compactDuringReads(t *testing.T, keep int64) {
 	}
 	last := <-followed
 	t.Logf("%d compactions, followed to %d of %d", compactions, last, head.GetRevision())
-	if compactions == 0 || last < 3000 {
+	// Where nothing old is kept, how far a reader comes meanwhile is a matter of speed. Afterwards all go on where they were.
+	if compactions == 0 || keep > 0 && last < 3000 {
 		t.Errorf("%d compactions, followed to %d", compactions, last)
+	}
+	for last < head.GetRevision() {
+		changes, _, err := db.Read(t.Context(), last, 500)
+		if err != nil || len(changes) == 0 {
+			t.Fatalf("following from %d: %d changes, %v", last, len(changes), err)
+		}
+		last = changes[len(changes)-1].GetRevision()
 	}
 }
