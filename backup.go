@@ -27,7 +27,7 @@ import (
 
 // backupCommand puts a store into a file.
 type backupCommand struct {
-	Service   string `arg:"" help:"Whose store: town, project, fund or assessment." enum:"town,project,fund,assessment"`
+	Service   string `arg:"" help:"Whose store: town, project, fund, assessment or access." enum:"town,project,fund,assessment,access"`
 	Addr      string `help:"Where the service answers gRPC. It goes on meanwhile." placeholder:"HOST:PORT" xor:"source" required:""`
 	Store     string `help:"The store of a service that is stopped, as bolt://FOLDER; or of one on an etcd cluster, as etcd://HOST:PORT,…/PREFIX." placeholder:"URL" xor:"source" required:""`
 	To        string `help:"The file that is written. It must not be there yet." placeholder:"FILE" required:""`
@@ -178,7 +178,7 @@ func readThrough(f *os.File, name, verb string, w io.Writer, read func(io.Reader
 
 // restoreCommand makes a store of a file.
 type restoreCommand struct {
-	Service  string `arg:"" help:"Whose store: town, project, fund or assessment." enum:"town,project,fund,assessment"`
+	Service  string `arg:"" help:"Whose store: town, project, fund, assessment or access." enum:"town,project,fund,assessment,access"`
 	From     string `help:"The backup." type:"existingfile" placeholder:"FILE" required:""`
 	Store    string `help:"Where the store is made, as bolt://FOLDER or etcd://HOST:PORT,…/PREFIX. The service must not have one there." placeholder:"URL" required:""`
 	Revision *int64 `help:"Make the store as it was at this revision of the journal, in place of the newest." placeholder:"N"`

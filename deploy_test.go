@@ -40,7 +40,7 @@ func settings(t *testing.T, config string) (found []setting) {
 }
 
 // served are the commands that somebody deploys.
-var served = []string{"(all)", "serve", "town", "project", "fund", "assessment", "gateway"}
+var served = []string{"(all)", "serve", "town", "project", "fund", "assessment", "access", "gateway"}
 
 // TestSampleConfiguration takes the # away from every setting in the sample: the program has to know each, and the sample
 // has to have each that the program knows.

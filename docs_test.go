@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/yizhen/yizhen/pkg/lifecycle"
+	"github.com/yizhen/yizhen/services/access"
 	"github.com/yizhen/yizhen/services/assessment"
 	"github.com/yizhen/yizhen/services/fund"
 	"github.com/yizhen/yizhen/services/project"
@@ -111,6 +112,12 @@ func lives() []section {
 				"computes from what was collected alone.", assessment.CampaignLifecycle),
 			draw("Appeal (申诉)", "An objection to a scorecard while the result is on notice.", assessment.AppealLifecycle),
 		}},
+		{"Access control", []life{
+			draw("Principal (主体)", "A person or a system that calls. It is never deleted, since the journals name it.", access.PrincipalLifecycle),
+			draw("API key (密钥)", "What a system calls with. `rotate` makes another key; the old one is accepted until the overlap is over.",
+				access.APIKeyLifecycle),
+			draw("Binding (授权)", "A role for a principal, for a place and a time. That it begins and expires is no step.", access.BindingLifecycle),
+		}},
 	}
 }
 
@@ -146,7 +153,7 @@ func TestErrorsPage(t *testing.T) {
 		t.Fatalf("%s has no section between %q and %q", path, begin, end)
 	}
 	var list strings.Builder
-	for _, service := range []string{"type", "town", "project", "fund", "assessment", "maintenance"} {
+	for _, service := range []string{"type", "town", "project", "fund", "assessment", "access", "maintenance"} {
 		fmt.Fprintf(&list, "\n### `%s.yizhen`\n\n| reason | gRPC | HTTP | when, and what to do |\n|---|---|---|---|\n", service)
 		for _, r := range reasons(t, service) {
 			fmt.Fprintf(&list, "| `%s` | `%s` | %s | %s |\n", r.name, r.code, r.http, r.text)
@@ -268,7 +275,7 @@ func TestReadmeSession(t *testing.T) {
 			}
 			p := start(t,
 				"serve", "--store", "bolt://"+t.TempDir(), "--listen", "127.0.0.1:0", "--town-listen", "127.0.0.1:0",
-				"--project-listen", "127.0.0.1:0", "--fund-listen", "127.0.0.1:0", "--assessment-listen", "127.0.0.1:0",
+				"--project-listen", "127.0.0.1:0", "--fund-listen", "127.0.0.1:0", "--assessment-listen", "127.0.0.1:0", "--access-listen", "127.0.0.1:0",
 			)
 			url, token := p.await(`^REST +(\S+)`), p.await(`^admin token for this run: (\S+)`)
 			typed := regexp.MustCompile(`(?m)^URL=\S+ TOKEN=.*$`).ReplaceAllString(session.String(), "URL="+url+" TOKEN="+token)
@@ -294,7 +301,7 @@ func TestReadmeSession(t *testing.T) {
 // TestLinks follows the links between the pages.
 func TestLinks(t *testing.T) {
 	var pages []string
-	for _, pattern := range []string{"*.md", "docs/*.md", "docs/adr/*.md", "deploy/*.md"} {
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/adr/*.md", "docs/guides/*.md", "deploy/*.md"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

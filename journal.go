@@ -69,7 +69,7 @@ func writeNew(path string, text []byte, mode os.FileMode) error {
 
 // journalSource says which journal is read: of a service that runs, of a store that nobody has open, or of a backup.
 type journalSource struct {
-	Service   string `arg:"" help:"Whose journal: town, project, fund or assessment." enum:"town,project,fund,assessment"`
+	Service   string `arg:"" help:"Whose journal: town, project, fund, assessment or access." enum:"town,project,fund,assessment,access"`
 	Addr      string `help:"Where the service answers gRPC." placeholder:"HOST:PORT" xor:"source"`
 	Store     string `help:"The store of a service that is stopped, as bolt://FOLDER; or an etcd cluster, as etcd://HOST:PORT,…/PREFIX." placeholder:"URL" xor:"source"`
 	Backup    string `help:"A backup of the service's store." type:"existingfile" placeholder:"FILE" xor:"source"`

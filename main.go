@@ -21,14 +21,16 @@ type cli struct {
 	LogLevel  slog.Level      `help:"Log this level and above: debug (every call), info, warn or error." default:"info"`
 	LogFormat string          `help:"Log as text or json." enum:"text,json" default:"text"`
 
-	Serve      serveCommand      `cmd:"" help:"Run the four services and the gateway on this machine."`
+	Serve      serveCommand      `cmd:"" help:"Run all services and the gateway on this machine."`
 	Demo       demoCommand       `cmd:"" help:"Run one year of Jincheng's programme and show what came of it."`
 	Town       townCommand       `cmd:"" help:"Run the town registry alone."`
 	Project    projectCommand    `cmd:"" help:"Run project tracking alone."`
 	Fund       fundCommand       `cmd:"" help:"Run the special fund alone."`
 	Assessment assessmentCommand `cmd:"" help:"Run the performance assessment alone."`
+	Access     accessCommand     `cmd:"" help:"Run access control alone."`
 	Gateway    gatewayCommand    `cmd:"" help:"Run the REST gateway alone."`
 	Token      tokenCommand      `cmd:"" help:"Make a token, and the lines of a credentials file that admit it."`
+	Key        keyCommand        `cmd:"" help:"Make an API key, and the digest that access control is told of it."`
 	Journal    journalCommand    `cmd:"" help:"Read, verify and archive journals, and make the keys that sign them."`
 	Backup     backupCommand     `cmd:"" help:"Put the store of a service, running or stopped, into a file."`
 	Restore    restoreCommand    `cmd:"" help:"Make a store of a backup, as it was or as it was at an earlier revision."`

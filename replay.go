@@ -15,7 +15,7 @@ import (
 
 // journalReplayCommand proves that the tables of a store are what its journal says.
 type journalReplayCommand struct {
-	Service string   `arg:"" help:"Whose store: town, project, fund or assessment." enum:"town,project,fund,assessment"`
+	Service string   `arg:"" help:"Whose store: town, project, fund, assessment or access." enum:"town,project,fund,assessment,access"`
 	Store   string   `help:"The store of a service that is stopped, as bolt://FOLDER." placeholder:"URL" required:""`
 	File    []string `help:"Segment files that journal prune wrote (may be repeated), if the beginning of the journal was archived." type:"existingfile" placeholder:"FILE"`
 }

@@ -10,16 +10,20 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"gopkg.in/yaml.v3"
 
 	"github.com/yizhen/yizhen/pkg/authn"
 	"github.com/yizhen/yizhen/pkg/clock"
+	"github.com/yizhen/yizhen/pkg/directory"
 	"github.com/yizhen/yizhen/pkg/journal"
 	"github.com/yizhen/yizhen/pkg/rpc"
 	"github.com/yizhen/yizhen/pkg/store/etcd"
@@ -66,6 +70,9 @@ type (
 	assessmentAddress struct {
 		AssessmentAddr string `help:"Where the performance assessment is." default:"127.0.0.1:7104" placeholder:"HOST:PORT"`
 	}
+	accessAddress struct {
+		AccessAddr string `help:"Where access control is. Without it only the callers of the credentials file are known." placeholder:"HOST:PORT"`
+	}
 )
 
 // storage says where records are kept, and how what is kept is proven.
@@ -108,6 +115,7 @@ type serveCommand struct {
 	ProjectListen    string `help:"Where project tracking listens." default:"127.0.0.1:7102" placeholder:"HOST:PORT"`
 	FundListen       string `help:"Where the special fund listens." default:"127.0.0.1:7103" placeholder:"HOST:PORT"`
 	AssessmentListen string `help:"Where the performance assessment listens." default:"127.0.0.1:7104" placeholder:"HOST:PORT"`
+	AccessListen     string `help:"Where access control listens." default:"127.0.0.1:7105" placeholder:"HOST:PORT"`
 	storage          `embed:""`
 	admission        `embed:""`
 	certificate      `embed:""`
@@ -118,6 +126,7 @@ type serveCommand struct {
 func (c *serveCommand) Run(ctx context.Context, log *slog.Logger, w io.Writer) error {
 	addresses := map[string]string{
 		"town": c.TownListen, "project": c.ProjectListen, "fund": c.FundListen, "assessment": c.AssessmentListen,
+		"access": c.AccessListen,
 	}
 	for name, address := range addresses {
 		if !onLoopback(address) {
@@ -154,10 +163,13 @@ func (c *serveCommand) Run(ctx context.Context, log *slog.Logger, w io.Writer) e
 
 // serviceFlags are the settings of a service that runs alone.
 type serviceFlags struct {
-	storage     `embed:""`
-	admission   `embed:""`
-	certificate `embed:""`
-	timeouts    `embed:""`
+	storage       `embed:""`
+	admission     `embed:""`
+	certificate   `embed:""`
+	authority     `embed:""`
+	identity      `embed:""`
+	accessAddress `embed:""`
+	timeouts      `embed:""`
 }
 
 type townCommand struct {
@@ -168,16 +180,12 @@ type townCommand struct {
 type projectCommand struct {
 	Listen       string `help:"Where it listens." default:"127.0.0.1:7102" placeholder:"HOST:PORT"`
 	serviceFlags `embed:""`
-	authority    `embed:""`
-	identity     `embed:""`
 	townAddress  `embed:""`
 }
 
 type fundCommand struct {
 	Listen         string `help:"Where it listens." default:"127.0.0.1:7103" placeholder:"HOST:PORT"`
 	serviceFlags   `embed:""`
-	authority      `embed:""`
-	identity       `embed:""`
 	townAddress    `embed:""`
 	projectAddress `embed:""`
 }
@@ -185,37 +193,48 @@ type fundCommand struct {
 type assessmentCommand struct {
 	Listen         string `help:"Where it listens." default:"127.0.0.1:7104" placeholder:"HOST:PORT"`
 	serviceFlags   `embed:""`
-	authority      `embed:""`
-	identity       `embed:""`
 	townAddress    `embed:""`
 	projectAddress `embed:""`
 	fundAddress    `embed:""`
 }
 
+type accessCommand struct {
+	Listen       string `help:"Where it listens." default:"127.0.0.1:7105" placeholder:"HOST:PORT"`
+	serviceFlags `embed:""`
+}
+
+// Run serves until it is stopped. It follows itself as the others do.
+func (c *accessCommand) Run(ctx context.Context, log *slog.Logger, w io.Writer) error {
+	if c.AccessAddr == "" && c.PeerTokenFile != "" {
+		c.AccessAddr = c.Listen
+	}
+	return c.run(ctx, "access", c.Listen, nil, log, w)
+}
+
 // Run serves until it is stopped.
 func (c *townCommand) Run(ctx context.Context, log *slog.Logger, w io.Writer) error {
-	return c.run(ctx, "town", c.Listen, nil, authority{}, identity{}, log, w)
+	return c.run(ctx, "town", c.Listen, nil, log, w)
 }
 
 // Run serves until it is stopped.
 func (c *projectCommand) Run(ctx context.Context, log *slog.Logger, w io.Writer) error {
-	return c.run(ctx, "project", c.Listen, map[string]string{"town": c.TownAddr}, c.authority, c.identity, log, w)
+	return c.run(ctx, "project", c.Listen, map[string]string{"town": c.TownAddr}, log, w)
 }
 
 // Run serves until it is stopped.
 func (c *fundCommand) Run(ctx context.Context, log *slog.Logger, w io.Writer) error {
 	addresses := map[string]string{"town": c.TownAddr, "project": c.ProjectAddr}
-	return c.run(ctx, "fund", c.Listen, addresses, c.authority, c.identity, log, w)
+	return c.run(ctx, "fund", c.Listen, addresses, log, w)
 }
 
 // Run serves until it is stopped.
 func (c *assessmentCommand) Run(ctx context.Context, log *slog.Logger, w io.Writer) error {
 	addresses := map[string]string{"town": c.TownAddr, "project": c.ProjectAddr, "fund": c.FundAddr}
-	return c.run(ctx, "assessment", c.Listen, addresses, c.authority, c.identity, log, w)
+	return c.run(ctx, "assessment", c.Listen, addresses, log, w)
 }
 
 // run serves one service until it is stopped.
-func (f *serviceFlags) run(ctx context.Context, name, address string, addresses map[string]string, a authority, i identity, log *slog.Logger, w io.Writer) (err error) {
+func (f *serviceFlags) run(ctx context.Context, name, address string, addresses map[string]string, log *slog.Logger, w io.Writer) (err error) {
 	config, err := f.tlsFor(address)
 	if err != nil {
 		return err
@@ -225,11 +244,16 @@ func (f *serviceFlags) run(ctx context.Context, name, address string, addresses 
 		return err
 	}
 	svc := serviceNamed(name)
-	connected, err := connect(addresses, svc.asks, a, i)
+	asked := maps.Collect(maps.All(addresses))
+	if f.AccessAddr != "" {
+		asked["access"] = f.AccessAddr
+	}
+	connected, err := connect(asked, slices.Sorted(maps.Keys(asked)), f.authority, f.identity)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, connected.close()) }()
+	known := directory.New(clock.System{}.Now, directory.DefaultMaxAge)
 	proof, err := f.proof(log)
 	if err != nil {
 		return err
@@ -245,7 +269,7 @@ func (f *serviceFlags) run(ctx context.Context, name, address string, addresses 
 	}
 	defer func() { err = errors.Join(err, notary.Close()) }()
 	server, err := rpc.NewServer(db, svc.register(db, connected), rpc.Options{
-		Credentials: credentials, TLS: config, Logger: log.With("service", name), CallTimeout: f.CallTimeout, StopTimeout: f.StopTimeout,
+		Callers: directory.Callers{Credentials: credentials, Directory: known}, Grants: known, TLS: config, Logger: log.With("service", name), CallTimeout: f.CallTimeout, StopTimeout: f.StopTimeout,
 		BackupFolder: f.backupFolder(),
 	})
 	if err != nil {
@@ -256,6 +280,13 @@ func (f *serviceFlags) run(ctx context.Context, name, address string, addresses 
 		return err
 	}
 	fmt.Fprintf(w, "%s answers gRPC on %s\n", name, lis.Addr())
+	following, stopFollowing := context.WithCancel(context.WithoutCancel(ctx))
+	var followed sync.WaitGroup
+	if access := connected["access"]; access != nil {
+		followed.Go(func() { known.Follow(following, access, log) })
+	}
+	defer followed.Wait()
+	defer stopFollowing()
 	return signing(ctx, notary, func(ctx context.Context) error { return server.Serve(ctx, lis) })
 }
 
@@ -382,6 +413,7 @@ type gatewayCommand struct {
 	projectAddress    `embed:""`
 	fundAddress       `embed:""`
 	assessmentAddress `embed:""`
+	accessAddress     `embed:""`
 	timeouts          `embed:""`
 }
 
@@ -391,9 +423,13 @@ func (c *gatewayCommand) Run(ctx context.Context, log *slog.Logger, w io.Writer)
 	if err != nil {
 		return err
 	}
-	connected, err := connect(map[string]string{
+	addresses := map[string]string{
 		"town": c.TownAddr, "project": c.ProjectAddr, "fund": c.FundAddr, "assessment": c.AssessmentAddr,
-	}, serviceNames(), c.authority, identity{})
+	}
+	if c.AccessAddr != "" {
+		addresses["access"] = c.AccessAddr
+	}
+	connected, err := connect(addresses, slices.Sorted(maps.Keys(addresses)), c.authority, identity{})
 	if err != nil {
 		return err
 	}
@@ -480,5 +516,20 @@ func (c *tokenCommand) Run(w io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(w, "# The token, shown once: %s\n%s", token, entry)
+	return nil
+}
+
+// keyCommand makes an API key where it is used, so that nobody else ever sees it.
+type keyCommand struct {
+	File string `arg:"" help:"Where the key is written. It must not be there yet; only its owner may read it."`
+}
+
+// Run writes the key, and prints what access control is told.
+func (c *keyCommand) Run(w io.Writer) error {
+	key := directory.KeyPrefix + newToken()
+	if err := writeNew(c.File, []byte(key+"\n"), 0o600); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "key_sha256: %s\n", authn.Digest(key))
 	return nil
 }

@@ -130,7 +130,7 @@ const zezhou = `{"titleZh": "泽州县", "titleEn": "Zezhou"}`
 func TestServeKeepsItsRecords(t *testing.T) {
 	args := []string{
 		"serve", "--store", "bolt://" + t.TempDir(), "--listen", "127.0.0.1:0", "--town-listen", "127.0.0.1:0",
-		"--project-listen", "127.0.0.1:0", "--fund-listen", "127.0.0.1:0", "--assessment-listen", "127.0.0.1:0",
+		"--project-listen", "127.0.0.1:0", "--fund-listen", "127.0.0.1:0", "--assessment-listen", "127.0.0.1:0", "--access-listen", "127.0.0.1:0",
 	}
 	p := start(t, args...)
 	url, token := p.await(`^REST +(\S+)`), p.await(`^admin token for this run: (\S+)`)

@@ -23,6 +23,7 @@ import (
 	"github.com/yizhen/yizhen/pkg/authn"
 	"github.com/yizhen/yizhen/pkg/backup"
 	"github.com/yizhen/yizhen/pkg/clock"
+	"github.com/yizhen/yizhen/pkg/directory"
 	"github.com/yizhen/yizhen/pkg/journal"
 	"github.com/yizhen/yizhen/pkg/migrate"
 	"github.com/yizhen/yizhen/pkg/rpc"
@@ -33,6 +34,7 @@ import (
 	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
 	projectv1 "github.com/yizhen/yizhen/proto/yizhen/project/v1"
 	townv1 "github.com/yizhen/yizhen/proto/yizhen/town/v1"
+	"github.com/yizhen/yizhen/services/access"
 	"github.com/yizhen/yizhen/services/assessment"
 	"github.com/yizhen/yizhen/services/fund"
 	"github.com/yizhen/yizhen/services/project"
@@ -76,6 +78,9 @@ func services() []service {
 				ProjectJournal: journalv1.NewJournalClient(p["project"]),
 				FundJournal:    journalv1.NewJournalClient(p["fund"]),
 			}).Register
+		}},
+		{name: "access", schema: func() *store.Schema { return access.New(nil).Schema() }, migrations: []migrate.Step{changesByType, revisionsInRows}, register: func(db *journal.DB, _ peers) func(grpc.ServiceRegistrar) {
+			return access.New(db).Register
 		}},
 	}
 }
@@ -193,7 +198,7 @@ func runSuite(ctx context.Context, o suiteOptions, ready func(endpoints)) (err e
 	// Everything is made before anything is started, so that what cannot be made leaves nothing running.
 	var starts []func() error
 	for _, svc := range services() {
-		connected, dialErr := dial(at.Services, svc.asks, nil, tokens[svc.name])
+		connected, dialErr := dial(at.Services, append(svc.asks, "access"), nil, tokens[svc.name])
 		if dialErr != nil {
 			return dialErr
 		}
@@ -208,14 +213,19 @@ func runSuite(ctx context.Context, o suiteOptions, ready func(endpoints)) (err e
 			return notaryErr
 		}
 		defer func() { err = errors.Join(err, notary.Close()) }()
+		known := directory.New(o.clock.Now, directory.DefaultMaxAge)
+		logger := o.logger.With("service", svc.name)
 		server, serveErr := rpc.NewServer(db, svc.register(db, connected), rpc.Options{
-			Credentials: credentials, Logger: o.logger.With("service", svc.name), CallTimeout: o.callTimeout, StopTimeout: o.stopTimeout,
+			Callers: directory.Callers{Credentials: credentials, Directory: known}, Grants: known, Logger: logger, CallTimeout: o.callTimeout, StopTimeout: o.stopTimeout,
 			BackupFolder: o.backups,
 		})
 		if serveErr != nil {
 			return serveErr
 		}
 		starts = append(starts, func() error {
+			known.Follow(serving, connected["access"], logger)
+			return nil
+		}, func() error {
 			return signing(serving, notary, func(ctx context.Context) error { return server.Serve(ctx, listeners[svc.name]) })
 		})
 	}
@@ -304,14 +314,11 @@ func admitServices(known *authn.Credentials) (tokens map[string]string, all *aut
 	tokens = map[string]string{}
 	var principals []authn.Principal
 	for _, svc := range services() {
-		if len(svc.asks) == 0 {
-			continue
-		}
 		tokens[svc.name] = newToken()
 		principals = append(principals, authn.Principal{
 			Name:        "service/" + svc.name,
 			TokenSHA256: authn.Digest(tokens[svc.name]),
-			Permissions: []string{"*.get", "*.list", "*.summarize"},
+			Permissions: []string{"*.get", "*.list", "*.summarize", "journal.changes.watch"},
 			Division:    everywhere,
 		})
 	}
@@ -343,14 +350,18 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 }
 
 func newGateway(connected peers, logger *slog.Logger, callTimeout time.Duration) (*gateway.Gateway, error) {
-	return gateway.New(gateway.Options{
+	o := gateway.Options{
 		Town:       connected["town"],
 		Project:    connected["project"],
 		Fund:       connected["fund"],
 		Assessment: connected["assessment"],
 		Logger:     logger.With("service", "gateway"),
 		Timeout:    callTimeout,
-	})
+	}
+	if access := connected["access"]; access != nil {
+		o.Access = access
+	}
+	return gateway.New(o)
 }
 
 // serveHTTP serves until the context ends, then takes no new requests and finishes those under way.

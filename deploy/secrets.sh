@@ -27,7 +27,7 @@ for name in "$@"; do
 done
 key=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc)
 openssl req -x509 "${key[@]}" -days 3650 -subj "/CN=Yizhen authority" -keyout tls/ca.key -out tls/ca.pem 2>/dev/null
-for server in town project fund assessment gateway; do
+for server in town project fund assessment access gateway; do
 	openssl req "${key[@]}" -subj "/CN=$server" -keyout "tls/$server.key" -out tls/request.pem 2>/dev/null
 	printf 'subjectAltName=DNS:%s,%s\nextendedKeyUsage=serverAuth\n' "$server" "$names" >tls/extensions
 	openssl x509 -req -in tls/request.pem -CA tls/ca.pem -CAkey tls/ca.key -CAcreateserial -days 365 \
@@ -43,8 +43,11 @@ admit() {
 	rm entry
 }
 echo 'principals:' >credentials.yaml
-# A service reads what its decisions rest on, and changes nothing elsewhere.
-admit service/project 000000 journal.changes.get
-admit service/fund 000000 journal.changes.get,town.holidayCalendars.get
-admit service/assessment 000000 '*.get,*.list,*.summarize'
+# A service reads what its decisions rest on, and changes nothing elsewhere. All of them follow access control.
+follow='access.*.list,journal.heads.get,journal.changes.list,journal.changes.watch'
+admit service/town 000000 "$follow"
+admit service/project 000000 "$follow,journal.changes.get"
+admit service/fund 000000 "$follow,journal.changes.get,town.holidayCalendars.get"
+admit service/assessment 000000 "$follow,*.get,*.list,*.summarize"
+admit service/access 000000 "$follow"
 admit first/admin 000000 '*'

@@ -24,6 +24,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	accessv1 "github.com/yizhen/yizhen/proto/yizhen/access/v1"
 	assessmentv1 "github.com/yizhen/yizhen/proto/yizhen/assessment/v1"
 	fundv1 "github.com/yizhen/yizhen/proto/yizhen/fund/v1"
 	journalv1 "github.com/yizhen/yizhen/proto/yizhen/journal/v1"
@@ -48,6 +49,8 @@ type Options struct {
 	// Connections to the services, without credentials of their own: each call carries its caller's. All of them are
 	// needed; one that does not answer yet is no hindrance.
 	Town, Project, Fund, Assessment grpc.ClientConnInterface
+	// Access is the connection to access control; nil where there is none.
+	Access grpc.ClientConnInterface
 
 	// Logger takes a line for each request; nil throws them away.
 	Logger *slog.Logger
@@ -86,7 +89,7 @@ type service struct {
 
 // services is the list of what the gateway stands in front of. A new service is a line here.
 func services(o Options) []service {
-	return []service{
+	all := []service{
 		{"town", o.Town, townv1.File_yizhen_town_v1_town_registry_proto,
 			func(ctx context.Context, mux *runtime.ServeMux, cc grpc.ClientConnInterface) error {
 				return townv1.RegisterTownRegistryHandlerClient(ctx, mux, townv1.NewTownRegistryClient(cc))
@@ -104,6 +107,13 @@ func services(o Options) []service {
 				return assessmentv1.RegisterAssessmentHandlerClient(ctx, mux, assessmentv1.NewAssessmentClient(cc))
 			}},
 	}
+	if o.Access != nil {
+		all = append(all, service{"access", o.Access, accessv1.File_yizhen_access_v1_access_control_proto,
+			func(ctx context.Context, mux *runtime.ServeMux, cc grpc.ClientConnInterface) error {
+				return accessv1.RegisterAccessControlHandlerClient(ctx, mux, accessv1.NewAccessControlClient(cc))
+			}})
+	}
+	return all
 }
 
 // everywhere are the contracts of what every service hosts.

@@ -150,12 +150,12 @@ type edge struct {
 func newEdge(t testing.TB, change ...func(*Options)) *edge {
 	t.Helper()
 	e := &edge{t: t, fakes: map[string]*fake{}}
-	for _, name := range []string{"town", "project", "fund", "assessment"} {
+	for _, name := range []string{"town", "project", "fund", "assessment", "access"} {
 		e.fakes[name] = newFake(t, name)
 	}
 	o := Options{
 		Town: e.fakes["town"].conn, Project: e.fakes["project"].conn,
-		Fund: e.fakes["fund"].conn, Assessment: e.fakes["assessment"].conn,
+		Fund: e.fakes["fund"].conn, Assessment: e.fakes["assessment"].conn, Access: e.fakes["access"].conn,
 	}
 	for _, c := range change {
 		c(&o)

@@ -34,20 +34,19 @@ type Principal struct {
 	// Division bounds the caller to a place and what is below it: `140525` is Zezhou county, `140500`
 	// all of Jincheng.
 	Division string `yaml:"division"`
+	// Bounds are patterns that narrow whatever the caller is granted, if there are any: an API key may have them.
+	Bounds []string `yaml:"-"`
 }
 
-// Holds tells whether the principal's permissions cover one.
-func (p *Principal) Holds(permission string) bool {
-	for _, pattern := range p.Permissions {
+// Match tells whether one of the patterns covers a permission.
+func Match(patterns []string, permission string) bool {
+	for _, pattern := range patterns {
 		if ok, _ := path.Match(pattern, permission); ok {
 			return true
 		}
 	}
 	return false
 }
-
-// Prefix returns what the codes of all divisions in the principal's charge begin with: `1405` for a city.
-func (p *Principal) Prefix() string { return DivisionPrefix(p.Division) }
 
 // DivisionPrefix returns what the codes of a division and all below it begin with. The code is hierarchical, two digits
 // a level, and ends in zeros above the county: 140000 is Shanxi, 140500 Jincheng, 140525 Zezhou.
@@ -131,25 +130,40 @@ func Digest(token string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Authenticate returns the principal whose token a call carries in its metadata, as `authorization: Bearer …`. Tokens
-// are looked up by digest, so the time taken says nothing about how near a guess was.
-func (c *Credentials) Authenticate(ctx context.Context) (*Principal, error) {
-	values := metadata.ValueFromIncomingContext(ctx, "authorization")
-	if len(values) != 1 {
-		return nil, unauthenticated()
-	}
-	scheme, token, _ := strings.Cut(values[0], " ")
-	if !strings.EqualFold(scheme, "bearer") || token == "" {
-		return nil, unauthenticated()
-	}
-	p := c.byToken[sha256.Sum256([]byte(token))]
-	if p == nil {
-		return nil, unauthenticated()
-	}
-	return p, nil
+// Authenticator finds out who calls.
+type Authenticator interface {
+	// Authenticate returns the caller, or a fault with the code UNAUTHENTICATED that does not tell why.
+	Authenticate(ctx context.Context) (*Principal, error)
 }
 
-func unauthenticated() error {
+// Authenticate returns the principal whose token a call carries.
+func (c *Credentials) Authenticate(ctx context.Context) (*Principal, error) {
+	token, ok := BearerOf(ctx)
+	if !ok {
+		return nil, Unauthenticated()
+	}
+	if p := c.Find(token); p != nil {
+		return p, nil
+	}
+	return nil, Unauthenticated()
+}
+
+// Find returns the principal whose token a text is, nil if it is nobody's. Tokens are looked up by digest, so the time taken says
+// nothing about how near a guess was.
+func (c *Credentials) Find(token string) *Principal { return c.byToken[sha256.Sum256([]byte(token))] }
+
+// BearerOf returns the token that a call carries in its metadata, as `authorization: Bearer …`.
+func BearerOf(ctx context.Context) (token string, ok bool) {
+	values := metadata.ValueFromIncomingContext(ctx, "authorization")
+	if len(values) != 1 {
+		return "", false
+	}
+	scheme, token, _ := strings.Cut(values[0], " ")
+	return token, strings.EqualFold(scheme, "bearer") && token != ""
+}
+
+// Unauthenticated says that a call carries no credential that is accepted, and nothing of why.
+func Unauthenticated() error {
 	return fault.New(codes.Unauthenticated, typev1.Reason_REASON_UNAUTHENTICATED,
 		"请求没有有效的凭证；请在 Authorization 头中携带 Bearer 令牌",
 		"the call carries no valid credential: send a bearer token in the authorization header")

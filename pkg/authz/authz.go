@@ -10,13 +10,11 @@ import (
 	"strings"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/yizhen/yizhen/pkg/authn"
-	"github.com/yizhen/yizhen/pkg/fault"
 	typev1 "github.com/yizhen/yizhen/proto/yizhen/type/v1"
 )
 
@@ -32,8 +30,9 @@ var open = []string{
 type Policy struct{ rules map[string]rule }
 
 type rule struct {
-	permission string
-	cityWide   bool
+	permission       string
+	cityWide         bool
+	departmentScoped bool
 	// division is the path to the field that names the division, and parent the field `parent` of the same request, in
 	// which a list is narrowed too. Both may be empty.
 	division, parent path
@@ -72,7 +71,7 @@ func ruleOf(m protoreflect.MethodDescriptor) (r rule, err error) {
 	if access.GetPermission() == "" {
 		return r, fmt.Errorf("the method declares no permission")
 	}
-	r.permission = access.GetPermission()
+	r.permission, r.departmentScoped = access.GetPermission(), access.GetDepartmentScoped()
 	switch scope := access.GetScope().(type) {
 	case *typev1.Access_CityWide:
 		r.cityWide = true
@@ -122,53 +121,8 @@ func (p *Policy) Covers(method string) bool {
 	return ok
 }
 
-// CheckPermission refuses a caller whose credential does not grant the permission of the method.
-func (p *Policy) CheckPermission(who *authn.Principal, method string) error {
-	permission := p.rules[method].permission
-	if who.Holds(permission) {
-		return nil
-	}
-	return fault.New(codes.PermissionDenied, typev1.Reason_REASON_PERMISSION_MISSING,
-		"当前凭证没有权限："+permission, "the credential does not grant the permission "+permission,
-		fault.With("permission", permission))
-}
-
-// CheckDivision refuses a caller that is bound to another division than the one the request touches. The request has to
-// be valid: what no valid request leaves open is refused here.
-func (p *Policy) CheckDivision(who *authn.Principal, method string, req proto.Message) error {
-	r := p.rules[method]
-	switch {
-	case r.cityWide:
-		if len(who.Prefix()) > cityDigits {
-			return outside(who, "全市", "the city as a whole")
-		}
-		return nil
-	case len(r.division) == 0:
-		return nil
-	}
-	touched := r.division.value(req.ProtoReflect())
-	division := DivisionOf(touched)
-	// Only the division that narrows a list may be left open: the list is then narrowed to what the caller may see.
-	if touched != "" && division == "" || touched == "" && !r.division.narrows() {
-		return outside(who, touched, touched)
-	}
-	for _, d := range []string{division, DivisionOf(r.parent.value(req.ProtoReflect()))} {
-		if d != "" && !strings.HasPrefix(authn.DivisionPrefix(d), who.Prefix()) {
-			return outside(who, d, d)
-		}
-	}
-	return nil
-}
-
 // cityDigits is how many digits the codes of a city and all below it have in common.
 const cityDigits = 4
-
-func outside(who *authn.Principal, touchedZH, touched string) error {
-	return fault.New(codes.PermissionDenied, typev1.Reason_REASON_OUTSIDE_DIVISION,
-		"请求涉及 "+touchedZH+"，超出凭证所属区划 "+who.Division,
-		fmt.Sprintf("the call touches %s, and the credential is bound to division %s", touched, who.Division),
-		fault.With("division", who.Division))
-}
 
 // named finds the division in a code or in a resource name, one of whose identifiers begins with it.
 var named = regexp.MustCompile(`(?:^|/)([0-9]{6})(?:[-/]|$)`)
@@ -184,7 +138,8 @@ func DivisionOf(name string) string {
 // Scope returns what the codes of all divisions that a list may show begin with: the narrower of what was asked for
 // and what the caller is bound to. It is empty where everything may be shown.
 func Scope(ctx context.Context, division string) string {
-	own := authn.FromContext(ctx).Prefix()
+	g := FromContext(ctx)
+	own := g.prefix()
 	if division == "" {
 		return own
 	}

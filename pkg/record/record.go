@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"iter"
 
 	"go.einride.tech/aip/fieldbehavior"
 	"google.golang.org/genproto/googleapis/api/annotations"
@@ -68,6 +69,18 @@ func List[T Resource](ctx context.Context, db *journal.DB, table *store.Table[T]
 
 // ListWhere is List of those resources that keep holds for; a nil keep holds for all.
 func ListWhere[T Resource](ctx context.Context, db *journal.DB, table *store.Table[T], prefix string, req page.Request, keep func(T) bool) (rows []T, next string, err error) {
+	return list(ctx, db, req, keep, func(r store.Reader, start string) iter.Seq2[T, error] { return table.Scan(r, prefix, start) })
+}
+
+// ListIndex is List of those resources that an index finds under a value.
+func ListIndex[T Resource](ctx context.Context, db *journal.DB, table *store.Table[T], index, value string, req page.Request) (rows []T, next string, err error) {
+	return list(ctx, db, req, nil, func(r store.Reader, start string) iter.Seq2[T, error] {
+		return table.ScanIndex(r, index, value, start)
+	})
+}
+
+// list reads a page of what scan yields, which is in the order of the names.
+func list[T Resource](ctx context.Context, db *journal.DB, req page.Request, keep func(T) bool, scan func(r store.Reader, start string) iter.Seq2[T, error]) (rows []T, next string, err error) {
 	start, err := page.Start(req)
 	if err != nil {
 		return nil, "", err
@@ -75,7 +88,7 @@ func ListWhere[T Resource](ctx context.Context, db *journal.DB, table *store.Tab
 	err = db.View(ctx, func(r store.Reader) error {
 		rows, next = nil, ""
 		size, reads := 0, 0
-		for row, err := range table.Scan(r, prefix, start) {
+		for row, err := range scan(r, start) {
 			if err != nil {
 				return err
 			}

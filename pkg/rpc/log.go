@@ -22,6 +22,7 @@ import (
 const (
 	FieldMethod      = "method"
 	FieldPrincipal   = "principal"
+	FieldGrant       = "grant"
 	FieldCorrelation = "correlation_id"
 	FieldCode        = "code"
 	FieldReason      = "reason"
@@ -41,8 +42,8 @@ type log struct{ logger *slog.Logger }
 
 // call is what is known of a call when it ends.
 type call struct {
-	method, principal, correlation string
-	begun                          time.Time
+	method, principal, grant, correlation string
+	begun                                 time.Time
 }
 
 type callKey struct{}
@@ -51,6 +52,13 @@ type callKey struct{}
 func noteCaller(ctx context.Context, name string) {
 	if c, ok := ctx.Value(callKey{}).(*call); ok {
 		c.principal = name
+	}
+}
+
+// noteGrant puts what the call rests on into its log line.
+func noteGrant(ctx context.Context, name string) {
+	if c, ok := ctx.Value(callKey{}).(*call); ok {
+		c.grant = name
 	}
 }
 
@@ -104,6 +112,7 @@ func (l *log) end(ctx context.Context, c *call, err error) error {
 	fields := []slog.Attr{
 		slog.String(FieldMethod, c.method),
 		slog.String(FieldPrincipal, c.principal),
+		slog.String(FieldGrant, c.grant),
 		slog.String(FieldCode, status.Code(seen).String()),
 		slog.Duration(FieldDuration, time.Since(c.begun)), //nolint:forbidigo // how long a call really took
 	}

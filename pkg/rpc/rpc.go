@@ -47,8 +47,10 @@ const (
 
 // Options say how a server is run.
 type Options struct {
-	// Credentials are the callers it knows.
-	Credentials *authn.Credentials
+	// Callers finds out who calls.
+	Callers authn.Authenticator
+	// Grants knows what those callers are granted whose credentials carry no grant; nil knows of nobody.
+	Grants authz.Grants
 	// TLS is its certificate; nil serves without TLS, which only loopback should.
 	TLS *tls.Config
 	// Logger takes one line for each call, and the faults that callers are not shown.
@@ -84,7 +86,7 @@ func NewServer(db *journal.DB, register func(grpc.ServiceRegistrar), o Options) 
 	if o.TLS != nil {
 		transport = credentials.NewTLS(o.TLS)
 	}
-	g := &guard{credentials: o.Credentials}
+	g := &guard{callers: o.Callers, grants: o.Grants, now: db.Now}
 	l := &log{logger: o.Logger}
 	rescue := recovery.WithRecoveryHandlerContext(l.recovered)
 	stop := make(chan struct{})

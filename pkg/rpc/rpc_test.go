@@ -104,7 +104,7 @@ func run(t *testing.T, r *registry, o rpc.Options) *running {
 	out := &running{logs: &logs{}, db: rpctest.OpenDB(t, "town", clock.System{}), stopped: make(chan error, 1)}
 	o.Logger = slog.New(slog.NewJSONHandler(out.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
-	o.Credentials, err = authn.NewCredentials(
+	o.Callers, err = authn.NewCredentials(
 		authn.Principal{Name: "zezhou/li", Division: "140525", Permissions: []string{"town.*"}, TokenSHA256: authn.Digest("li " + secret)},
 		authn.Principal{Name: "city/wang", Division: "140500", Permissions: []string{"journal.*", "*.get"}, TokenSHA256: authn.Digest("wang " + secret)},
 	)

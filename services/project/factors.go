@@ -3,7 +3,6 @@ package project
 import (
 	"context"
 
-	"github.com/yizhen/yizhen/pkg/authn"
 	"github.com/yizhen/yizhen/pkg/authz"
 	"github.com/yizhen/yizhen/pkg/fault"
 	"github.com/yizhen/yizhen/pkg/journal"
@@ -118,8 +117,8 @@ func (s *Server) UpdateFactorRequest(ctx context.Context, req *projectv1.UpdateF
 // for itself.
 func (s *Server) ReserveFactorRequest(ctx context.Context, req *projectv1.ReserveFactorRequestRequest) (*projectv1.FactorRequest, error) {
 	return s.stepFactorRequest(ctx, req, "reserve", func(tx *journal.Tx, r *projectv1.FactorRequest) error {
-		if who := authn.FromContext(ctx); !covers(who.Division, authz.DivisionOf(r.GetFactorQuota())) {
-			return poolElsewhere(r.GetFactorQuota(), who.Division)
+		if own := authz.FromContext(ctx).Division; !covers(own, authz.DivisionOf(r.GetFactorQuota())) {
+			return poolElsewhere(r.GetFactorQuota(), own)
 		}
 		if _, err := s.going(tx, r.GetProject()); err != nil {
 			return err

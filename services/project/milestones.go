@@ -69,12 +69,11 @@ func (s *Server) ReportMilestone(ctx context.Context, req *projectv1.ReportMiles
 // nobody can claim a higher one.
 func (s *Server) AcceptMilestone(ctx context.Context, req *projectv1.AcceptMilestoneRequest) (*projectv1.Milestone, error) {
 	return s.stepMilestone(ctx, req, "accept", func(m *projectv1.Milestone) error {
-		who := authn.FromContext(ctx)
-		if reporter := lastBy("report", m.GetDecisions()); reporter == who.Name {
+		if reporter := lastBy("report", m.GetDecisions()); reporter == authn.FromContext(ctx).Name {
 			return samePrincipal(m.GetName(), reporter)
 		}
 		m.InspectionLevel = projectv1.Milestone_INSPECTION_LEVEL_CITY
-		if who.Prefix() == who.Division {
+		if own := authz.FromContext(ctx).Division; own == authn.DivisionPrefix(own) {
 			m.InspectionLevel = projectv1.Milestone_INSPECTION_LEVEL_COUNTY
 		}
 		m.VerifiedInvestmentFen = req.GetVerifiedInvestmentFen()

@@ -83,7 +83,7 @@ func serveTown(ctx context.Context, lis net.Listener, path string) (err error) {
 		return err
 	}
 	server, err := rpc.NewServer(db, town.New(db).Register, rpc.Options{
-		Credentials: credentials, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Callers: credentials, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	if err != nil {
 		return err

@@ -77,7 +77,7 @@ func Serve(t testing.TB, db *journal.DB, register func(grpc.ServiceRegistrar), w
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv, err := rpc.NewServer(db, register, rpc.Options{Credentials: credentials, Logger: slog.New(slog.NewTextHandler(logWriter(t), nil))})
+	srv, err := rpc.NewServer(db, register, rpc.Options{Callers: credentials, Logger: slog.New(slog.NewTextHandler(logWriter(t), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

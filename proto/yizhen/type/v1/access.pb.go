@@ -39,9 +39,12 @@ type Access struct {
 	//	*Access_DivisionField
 	//	*Access_CityWide
 	//	*Access_Unscoped
-	Scope         isAccess_Scope `protobuf_oneof:"scope"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Scope isAccess_Scope `protobuf_oneof:"scope"`
+	// The method keeps to what one department owes when the caller's binding is for that department. Without this such a binding
+	// does not reach the method.
+	DepartmentScoped bool `protobuf:"varint,5,opt,name=department_scoped,json=departmentScoped,proto3" json:"department_scoped,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Access) Reset() {
@@ -115,6 +118,13 @@ func (x *Access) GetUnscoped() bool {
 	return false
 }
 
+func (x *Access) GetDepartmentScoped() bool {
+	if x != nil {
+		return x.DepartmentScoped
+	}
+	return false
+}
+
 type isAccess_Scope interface {
 	isAccess_Scope()
 }
@@ -168,14 +178,15 @@ var File_yizhen_type_v1_access_proto protoreflect.FileDescriptor
 
 const file_yizhen_type_v1_access_proto_rawDesc = "" +
 	"\n" +
-	"\x1byizhen/type/v1/access.proto\x12\x0eyizhen.type.v1\x1a google/protobuf/descriptor.proto\"\x97\x01\n" +
+	"\x1byizhen/type/v1/access.proto\x12\x0eyizhen.type.v1\x1a google/protobuf/descriptor.proto\"\xc4\x01\n" +
 	"\x06Access\x12\x1e\n" +
 	"\n" +
 	"permission\x18\x01 \x01(\tR\n" +
 	"permission\x12'\n" +
 	"\x0edivision_field\x18\x02 \x01(\tH\x00R\rdivisionField\x12\x1d\n" +
 	"\tcity_wide\x18\x03 \x01(\bH\x00R\bcityWide\x12\x1c\n" +
-	"\bunscoped\x18\x04 \x01(\bH\x00R\bunscopedB\a\n" +
+	"\bunscoped\x18\x04 \x01(\bH\x00R\bunscoped\x12+\n" +
+	"\x11department_scoped\x18\x05 \x01(\bR\x10departmentScopedB\a\n" +
 	"\x05scope:P\n" +
 	"\x06access\x12\x1e.google.protobuf.MethodOptions\x18\x96\x8c\x03 \x01(\v2\x16.yizhen.type.v1.AccessR\x06accessB6Z4github.com/yizhen/yizhen/proto/yizhen/type/v1;typev1b\x06proto3"
 

@@ -51,7 +51,8 @@ const (
 	// PERMISSION_DENIED: the credential does not grant the permission that the method declares. The
 	// metadata `permission` names it.
 	Reason_REASON_PERMISSION_MISSING Reason = 9
-	// PERMISSION_DENIED: the credential is bound to another division than the one the call touches.
+	// PERMISSION_DENIED: what the caller is granted does not reach what the call touches. The metadata `division` says what it
+	// is bound to.
 	Reason_REASON_OUTSIDE_DIVISION Reason = 10
 	// FAILED_PRECONDITION: the resource's state does not permit the verb. The metadata `state`, `verb`
 	// and `permitted` say what it is in, what was asked and what may be asked instead.
@@ -114,6 +115,14 @@ const (
 	// UNAVAILABLE: the store, a cluster, did not answer, and it is not known whether the call was
 	// carried out. Sent again with the same request id it is carried out once.
 	Reason_REASON_OUTCOME_UNKNOWN Reason = 32
+	// INVALID_ARGUMENT: the caller is granted the permission in several divisions, and a call rests on one grant. The metadata
+	// `divisions` names them: say which with `division`.
+	Reason_REASON_DIVISION_AMBIGUOUS Reason = 33
+	// PERMISSION_DENIED: the grant that a stream rests on does not hold any more. The metadata `grant` names it.
+	Reason_REASON_GRANT_LOST Reason = 34
+	// UNAVAILABLE: the server has not heard from the service that keeps the grants for longer than it may go by what it knows.
+	// Nothing was done; try again.
+	Reason_REASON_GRANTS_UNKNOWN Reason = 35
 )
 
 // Enum value maps for Reason.
@@ -152,6 +161,9 @@ var (
 		30: "REASON_CHANGE_TOO_LARGE",
 		31: "REASON_STORE_UNAVAILABLE",
 		32: "REASON_OUTCOME_UNKNOWN",
+		33: "REASON_DIVISION_AMBIGUOUS",
+		34: "REASON_GRANT_LOST",
+		35: "REASON_GRANTS_UNKNOWN",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":              0,
@@ -187,6 +199,9 @@ var (
 		"REASON_CHANGE_TOO_LARGE":         30,
 		"REASON_STORE_UNAVAILABLE":        31,
 		"REASON_OUTCOME_UNKNOWN":          32,
+		"REASON_DIVISION_AMBIGUOUS":       33,
+		"REASON_GRANT_LOST":               34,
+		"REASON_GRANTS_UNKNOWN":           35,
 	}
 )
 
@@ -221,7 +236,7 @@ var File_yizhen_type_v1_errors_proto protoreflect.FileDescriptor
 
 const file_yizhen_type_v1_errors_proto_rawDesc = "" +
 	"\n" +
-	"\x1byizhen/type/v1/errors.proto\x12\x0eyizhen.type.v1*\xb1\a\n" +
+	"\x1byizhen/type/v1/errors.proto\x12\x0eyizhen.type.v1*\x82\b\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14REASON_INVALID_FIELD\x10\x01\x12\x1e\n" +
@@ -256,7 +271,10 @@ const file_yizhen_type_v1_errors_proto_rawDesc = "" +
 	"\x11REASON_STORE_BUSY\x10\x1d\x12\x1b\n" +
 	"\x17REASON_CHANGE_TOO_LARGE\x10\x1e\x12\x1c\n" +
 	"\x18REASON_STORE_UNAVAILABLE\x10\x1f\x12\x1a\n" +
-	"\x16REASON_OUTCOME_UNKNOWN\x10 B6Z4github.com/yizhen/yizhen/proto/yizhen/type/v1;typev1b\x06proto3"
+	"\x16REASON_OUTCOME_UNKNOWN\x10 \x12\x1d\n" +
+	"\x19REASON_DIVISION_AMBIGUOUS\x10!\x12\x15\n" +
+	"\x11REASON_GRANT_LOST\x10\"\x12\x19\n" +
+	"\x15REASON_GRANTS_UNKNOWN\x10#B6Z4github.com/yizhen/yizhen/proto/yizhen/type/v1;typev1b\x06proto3"
 
 var (
 	file_yizhen_type_v1_errors_proto_rawDescOnce sync.Once
