@@ -57,19 +57,21 @@ type service struct {
 // services lists them.
 func services() []service {
 	// Every service keeps a journal, so what changes in its form is a step of each.
-	changesByType := migrate.Step{Name: "IndexChangesByType", Batch: journal.IndexByType}
-	revisionsInRows := migrate.Step{Name: "PutRevisionsInRows", Batch: journal.RevisionsInRows}
+	ofJournals := []migrate.Step{
+		{Name: "IndexChangesByType", Batch: journal.IndexByType},
+		{Name: "PutRevisionsInRows", Batch: journal.RevisionsInRows},
+	}
 	return []service{
-		{name: "town", schema: func() *store.Schema { return town.New(nil).Schema() }, migrations: []migrate.Step{changesByType, revisionsInRows}, register: func(db *journal.DB, _ peers) func(grpc.ServiceRegistrar) {
+		{name: "town", schema: func() *store.Schema { return town.New(nil).Schema() }, migrations: ofJournals, register: func(db *journal.DB, _ peers) func(grpc.ServiceRegistrar) {
 			return town.New(db).Register
 		}},
-		{name: "project", asks: []string{"town"}, schema: func() *store.Schema { return project.New(nil, nil).Schema() }, migrations: []migrate.Step{changesByType, revisionsInRows}, register: func(db *journal.DB, p peers) func(grpc.ServiceRegistrar) {
+		{name: "project", asks: []string{"town"}, schema: func() *store.Schema { return project.New(nil, nil).Schema() }, migrations: ofJournals, register: func(db *journal.DB, p peers) func(grpc.ServiceRegistrar) {
 			return project.New(db, journalv1.NewJournalClient(p["town"])).Register
 		}},
-		{name: "fund", asks: []string{"town", "project"}, schema: func() *store.Schema { return fund.New(nil, nil, nil).Schema() }, migrations: []migrate.Step{changesByType, revisionsInRows}, register: func(db *journal.DB, p peers) func(grpc.ServiceRegistrar) {
+		{name: "fund", asks: []string{"town", "project"}, schema: func() *store.Schema { return fund.New(nil, nil, nil).Schema() }, migrations: ofJournals, register: func(db *journal.DB, p peers) func(grpc.ServiceRegistrar) {
 			return fund.New(db, journalv1.NewJournalClient(p["project"]), journalv1.NewJournalClient(p["town"])).Register
 		}},
-		{name: "assessment", asks: []string{"town", "project", "fund"}, schema: func() *store.Schema { return assessment.New(nil, assessment.Peers{}).Schema() }, migrations: []migrate.Step{changesByType, revisionsInRows}, register: func(db *journal.DB, p peers) func(grpc.ServiceRegistrar) {
+		{name: "assessment", asks: []string{"town", "project", "fund"}, schema: func() *store.Schema { return assessment.New(nil, assessment.Peers{}).Schema() }, migrations: ofJournals, register: func(db *journal.DB, p peers) func(grpc.ServiceRegistrar) {
 			return assessment.New(db, assessment.Peers{
 				Town:           townv1.NewTownRegistryClient(p["town"]),
 				Project:        projectv1.NewProjectTrackingClient(p["project"]),
@@ -79,7 +81,7 @@ func services() []service {
 				FundJournal:    journalv1.NewJournalClient(p["fund"]),
 			}).Register
 		}},
-		{name: "access", schema: func() *store.Schema { return access.New(nil).Schema() }, migrations: []migrate.Step{changesByType, revisionsInRows}, register: func(db *journal.DB, _ peers) func(grpc.ServiceRegistrar) {
+		{name: "access", schema: func() *store.Schema { return access.New(nil).Schema() }, migrations: ofJournals, register: func(db *journal.DB, _ peers) func(grpc.ServiceRegistrar) {
 			return access.New(db).Register
 		}},
 	}
@@ -203,7 +205,8 @@ func runSuite(ctx context.Context, o suiteOptions, ready func(endpoints)) (err e
 			return dialErr
 		}
 		defer func() { err = errors.Join(err, connected.close()) }()
-		db, openErr := openJournal(ctx, o.store, svc.name, o.storeFiles, o.clock, o.logger.With("service", svc.name), o.proof.options()...)
+		logger := o.logger.With("service", svc.name)
+		db, openErr := openJournal(ctx, o.store, svc.name, o.storeFiles, o.clock, logger, o.proof.options()...)
 		if openErr != nil {
 			return openErr
 		}
@@ -214,7 +217,6 @@ func runSuite(ctx context.Context, o suiteOptions, ready func(endpoints)) (err e
 		}
 		defer func() { err = errors.Join(err, notary.Close()) }()
 		known := directory.New(o.clock.Now, directory.DefaultMaxAge)
-		logger := o.logger.With("service", svc.name)
 		server, serveErr := rpc.NewServer(db, svc.register(db, connected), rpc.Options{
 			Callers: directory.Callers{Credentials: credentials, Directory: known}, Grants: known, Logger: logger, CallTimeout: o.callTimeout, StopTimeout: o.stopTimeout,
 			BackupFolder: o.backups,

@@ -127,7 +127,7 @@ func (d *Directory) Of(principal string) (grants []authz.Grant, err error) {
 			return
 		}
 		for _, b := range s.bindings[name] {
-			if g, ok := GrantOf(b, s.roles[b.GetRole()]); ok {
+			if g, ok := grantOf(b, s.roles[b.GetRole()]); ok {
 				grants = append(grants, g)
 			}
 		}
@@ -135,8 +135,8 @@ func (d *Directory) Of(principal string) (grants []authz.Grant, err error) {
 	return grants, err
 }
 
-// GrantOf returns what a binding of a role grants, unless it was revoked.
-func GrantOf(b *accessv1.Binding, role *accessv1.Role) (authz.Grant, bool) {
+// grantOf returns what a binding of a role grants, unless it was revoked.
+func grantOf(b *accessv1.Binding, role *accessv1.Role) (authz.Grant, bool) {
 	if b.GetState() != accessv1.Binding_STATE_ACTIVE {
 		return authz.Grant{}, false
 	}
